@@ -1,0 +1,3 @@
+"""journeysim: simulate customer journeys, attribute conversions, forecast improvements."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,25 @@
+"""What worlds and logs have in common: the state `lost`, and which way a move between two stages goes."""
+
+from collections.abc import Collection, Sequence
+from typing import Final, Literal
+
+LOST: Final = "lost"
+"""The absorbing state of a customer who left the journey for good; never a stage that a user defines."""
+
+Direction = Literal["forward", "back", "exit"]
+
+
+def direction(origin: str, target: str, *, stages: Sequence[str], purchase_stages: Collection[str]) -> Direction:
+    """Which way a move goes: `exit` to lost, `forward` to a later stage or to a purchase, `back` otherwise.
+
+    Stages are in the order of the journey. A repeat purchase (loyalty to purchase) counts as forward, although
+    purchase stands earlier in that order.
+
+    >>> direction("loyalty", "purchase", stages=["purchase", "loyalty"], purchase_stages={"purchase"})
+    'forward'
+    """
+    if target == LOST:
+        return "exit"
+    if target in purchase_stages or stages.index(target) > stages.index(origin):
+        return "forward"
+    return "back"
