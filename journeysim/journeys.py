@@ -50,18 +50,19 @@ class Journeys:
     def __post_init__(self) -> None:
         n_touches, n_journeys = len(self.codes), len(self.offsets) - 1
         if n_journeys < 0 or self.offsets[0] != 0 or self.offsets[-1] != n_touches or (np.diff(self.offsets) < 1).any():
-            raise InputError(f"Journeys: offsets must rise from 0 to the {n_touches} touches, at least one per journey.")
+            raise InputError(f"Journeys: offsets must rise from 0 to the {n_touches} touches, one or more each.")
         for name in ("conversions", "nulls", "value"):
             column = getattr(self, name)
             if column.shape != (n_journeys,):
-                raise InputError(f"Journeys: {name} has shape {column.shape}, expected ({n_journeys},): one per journey.")
+                raise InputError(f"Journeys: {name} has shape {column.shape}, expected ({n_journeys},).")
             wrong = ~np.isfinite(column) if name == "value" else ~(np.isfinite(column) & (column >= 0))
             if wrong.any():
                 j = int(np.flatnonzero(wrong)[0])
-                raise InputError(f"Journeys: {name} of journey {j} is {column[j]}; it must be a finite number >= 0.")
+                bound = "" if name == "value" else " >= 0"
+                raise InputError(f"Journeys: {name} of journey {j} is {column[j]}; it must be a finite number{bound}.")
         if self.ages_days is not None and self.ages_days.shape != self.codes.shape:
             raise InputError(f"Journeys: {len(self.ages_days)} ages_days for {n_touches} touches.")
-        if n_touches and not (0 <= self.codes.min() and self.codes.max() < len(self.channels)):
+        if n_touches and not (self.codes.min() >= 0 and self.codes.max() < len(self.channels)):
             raise InputError(f"Journeys: codes must be in 0..{len(self.channels) - 1}, one of the channels.")
         for column in (self.codes, self.offsets, self.conversions, self.nulls, self.value, self.ages_days):
             if column is not None:
