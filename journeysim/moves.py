@@ -1,10 +1,13 @@
-"""What worlds and logs have in common: the state `lost`, and which way a move between two stages goes."""
+"""What worlds and logs have in common: the state `lost`, the cause `base`, and which way a move goes."""
 
 from collections.abc import Collection, Sequence
 from typing import Final, Literal
 
 LOST: Final = "lost"
 """The absorbing state of a customer who left the journey for good; never a stage that a user defines."""
+
+BASE: Final = "base"
+"""The cause of a move that no contact and no pain point caused."""
 
 Direction = Literal["forward", "back", "exit"]
 

@@ -1,0 +1,154 @@
+"""YAML files into checked models, with errors that name the line, the value and the fix."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
+
+from journeysim.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from pydantic_core import ErrorDetails
+
+Model = TypeVar("Model", bound=BaseModel)
+Place = tuple[str | int, ...]
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong in a file: where, what was found there, and what to do."""
+
+    place: Place
+    found: object
+    advice: str
+
+
+def problems_error(problems: Sequence[Problem]) -> PydanticCustomError:
+    """The error for a model validator to raise when checks across fields fail; it keeps every place."""
+    listing = "; ".join(f"{_dotted(p.place)}: {p.advice} (found {p.found!r})" for p in problems)
+    return PydanticCustomError("cross_check", "{listing}", {"listing": listing, "problems": tuple(problems)})
+
+
+def did_you_mean(wrong: object, known: Sequence[str]) -> str:
+    """A sentence that names the closest known name, or lists the first few of them."""
+    near = difflib.get_close_matches(str(wrong), list(known), n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    listed = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
+    return f"known: {listed}" if known else "none is defined"
+
+
+def read_model(path: str | Path, model: type[Model]) -> Model:
+    """Read a YAML file into `model`.
+
+    Raises
+    ------
+    InputError : the file is missing, not UTF-8, not YAML, or breaks a rule of the model; every broken rule is
+        listed with its line.
+    """
+    try:
+        text = Path(path).read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: byte {error.start} is not UTF-8. Save the file as UTF-8.") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
+    return parse_model(text, model, source=str(path))
+
+
+def parse_model(text: str, model: type[Model], *, source: str) -> Model:
+    """As `read_model`, from text; `source` names it in errors."""
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        lines = dict(_lines(root, ()))
+        content = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f" line {mark.line + 1}" if mark else ""
+        raise InputError(f"{source}{where}: not valid YAML: {error.problem or error.context}.") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{source}: not valid YAML: {error}.") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{source}: expected a mapping with keys like {', '.join(list(model.model_fields)[:4])}.")
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        problems = [problem for detail in error.errors() for problem in _problems(detail, model)]
+        told = [f"{source} line {_line_of(p.place, lines)}, {_dotted(p.place)}: {_clip(p)}" for p in problems]
+        raise InputError("\n".join(told)) from None
+
+
+def to_yaml(model: BaseModel) -> str:
+    """The model as YAML that `parse_model` reads back to an equal model; fields at their defaults are left out."""
+    content = model.model_dump(mode="json", exclude_defaults=True)
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _lines(node: yaml.Node | None, place: Place) -> list[tuple[Place, int]]:
+    if node is None:
+        return []
+    found: list[tuple[Place, int]] = [(place, node.start_mark.line + 1)]
+    if isinstance(node, yaml.MappingNode):
+        seen: set[Hashable] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"key {key.value!r} stands twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+            found += [*_lines(value, (*place, key.value)), ((*place, key.value), key.start_mark.line + 1)]
+    elif isinstance(node, yaml.SequenceNode):
+        for i, child in enumerate(node.value):
+            found += _lines(child, (*place, i))
+    return found
+
+
+def _line_of(place: Place, lines: dict[Place, int]) -> int:
+    while place and place not in lines:
+        place = place[:-1]
+    return lines.get(place, 1)
+
+
+def _problems(detail: ErrorDetails, model: type[BaseModel]) -> list[Problem]:
+    if "problems" in detail.get("ctx", {}):
+        return list(detail["ctx"]["problems"])
+    place = tuple(detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        advice = f"unknown key; {did_you_mean(place[-1], _keys_at(place[:-1], model))}"
+        return [Problem(place, detail["input"], advice)]
+    if detail["type"] == "missing":
+        return [Problem(place, None, "this key is required; add it")]
+    return [Problem(place, detail["input"], detail["msg"])]
+
+
+def _keys_at(place: Place, model: type[BaseModel]) -> list[str]:
+    """Names of the keys that a mapping at `place` may have."""
+    current: Any = model
+    for step in place:
+        if isinstance(step, int) or not hasattr(current, "model_fields"):
+            continue
+        field = current.model_fields.get(step)
+        current = _model_in(field.annotation) if field else None
+    return list(current.model_fields) if hasattr(current, "model_fields") else []
+
+
+def _model_in(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        if (model := _model_in(inner)) is not None:
+            return model
+    return None
+
+
+def _dotted(place: Place) -> str:
+    return ".".join(str(step) for step in place) or "(top level)"
+
+
+def _clip(problem: Problem) -> str:
+    found = repr(problem.found)
+    found = found if len(found) <= 60 else found[:57] + "..."
+    return f"{problem.advice}." if problem.found is None else f"{problem.advice} (found {found})."
