@@ -25,7 +25,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Pull = Annotated[float, Field(ge=0, lt=1)]
 Money = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 
-MAX_NAMES = 200  # stages, channels and pain points are logged as bytes
+MAX_NAMES = 120  # stages, channels and pain points are logged as bytes, and a cause is one of the latter two
 
 
 class Part(BaseModel):
@@ -52,7 +52,7 @@ class Stage(Part):
 class Trigger(Part):
     """A contact that follows the entry into a stage, if the customer is still there by then."""
 
-    on: Name = Field(description="stage whose entry triggers it")
+    entering: Name = Field(description="stage whose entry triggers it")
     chance: Probability = 1.0
     after_days: Annotated[float, Field(ge=0, le=3650)] = 0.0
 
@@ -73,7 +73,7 @@ class Channel(Part):
     half_life_days: Annotated[float, Field(gt=0, le=3650)] = 3.0
     fatigue: Annotated[float, Field(gt=0, le=1)] = Field(default=1.0, description="pull is multiplied by it per repeat")
     cost_per_contact: Money = 0.0
-    on: bool = Field(default=True, description="false: its contacts are drawn but never made, all else stays the same")
+    active: bool = Field(default=True, description="false: contacts are drawn but never made")
 
     def pull_in(self, stage: str) -> float:
         """Pull of a contact that is made in `stage`."""
@@ -212,7 +212,7 @@ class World(Part):
                 raise InputError(
                     f"World {self.name!r} has no channel {name!r}; {did_you_mean(name, self.channel_names)}"
                 )
-        kept = tuple(c.model_copy(update={"on": False}) if c.name in channels else c for c in self.channels)
+        kept = tuple(c.model_copy(update={"active": False}) if c.name in channels else c for c in self.channels)
         return self.model_copy(update={"channels": kept})
 
 
@@ -259,7 +259,9 @@ def _channel_problems(world: World) -> Iterator[Problem]:
                 for stage in by_stage:
                     yield from _unknown(("channels", i, field, stage), stage, world.stage_names, "stage")
         for j, trigger in enumerate(channel.triggers):
-            yield from _unknown(("channels", i, "triggers", j, "on"), trigger.on, world.stage_names, "stage")
+            yield from _unknown(
+                ("channels", i, "triggers", j, "entering"), trigger.entering, world.stage_names, "stage"
+            )
 
 
 def _people_problems(world: World) -> Iterator[Problem]:
@@ -304,4 +306,4 @@ def _possible_moves(world: World, stage: Stage) -> list[str]:
 
 
 def _meets(channel: Channel, stage: str) -> bool:
-    return channel.contacts_per_day.get(stage, 0) > 0 or any(trigger.on == stage for trigger in channel.triggers)
+    return channel.contacts_per_day.get(stage, 0) > 0 or any(trigger.entering == stage for trigger in channel.triggers)
