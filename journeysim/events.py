@@ -179,10 +179,8 @@ class EventLog:
         return np.concatenate(chunks) if chunks else np.empty(0, np.int64)
 
     def names_in(self, column: str) -> tuple[str, ...]:
-        """Distinct names in a column, in the order of first appearance."""
-        return tuple(
-            name for name in self.to_polars()[column].unique(maintain_order=True).to_list() if name is not None
-        )
+        """Distinct names of a column; for a simulated log in the order of the world, else of first appearance."""
+        return tuple(dict.fromkeys(n for chunk in self.events[column].chunks for n in chunk.dictionary.to_pylist()))
 
     def never_touched_by(self, channel: str) -> pa.Array:
         """Customers without a touch on `channel`."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from journeysim.errors import InputError
+from journeysim.events import KINDS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from journeysim.events import EventLog
 
     FloatArray = NDArray[np.float64]
 
@@ -82,3 +85,71 @@ class Journeys:
     def total_value(self) -> float:
         """Total value of the conversions that had at least one touch."""
         return float(self.value.sum())
+
+
+def to_journeys(
+    log: EventLog, *, conversion: Literal["first", "every"] = "first", lookback_days: float | None = None
+) -> Journeys:
+    """The touch paths of a log: what each customer met on the way to a purchase, or until the window closed.
+
+    Parameters
+    ----------
+    conversion : `first` looks at each customer up to the first purchase; `every` starts a new journey after each
+    lookback_days : leave out touches that are older than this at the end of their journey
+
+    Raises
+    ------
+    InputError : the log has no touch, or lookback_days is not positive
+    """
+    if lookback_days is not None and not lookback_days > 0:
+        raise InputError(f"lookback_days is {lookback_days}; it must be positive.")
+    who, when, kinds = log.customer_codes(), log.times_us(), log.codes("kind", KINDS)
+    is_purchase = kinds == KINDS.index("purchase")
+    starts = np.ones(len(who), dtype=bool)
+    starts[1:] = (who[1:] != who[:-1]) | is_purchase[:-1]
+    journey = np.cumsum(starts) - 1
+    first_rows, last_rows = np.flatnonzero(starts), np.flatnonzero(np.append(starts[1:], True))
+
+    converted = is_purchase[last_rows]
+    value = np.where(converted, np.nan_to_num(np.asarray(log.events["value"].take(last_rows), dtype=np.float64)), 0.0)
+    end_us = np.where(converted, when[last_rows], round(log.end.timestamp() * 1e6))
+    is_first = np.ones(len(first_rows), dtype=bool)
+    is_first[1:] = who[first_rows[1:]] != who[first_rows[:-1]]
+
+    touches = np.flatnonzero(kinds == KINDS.index("touch"))
+    notes = []
+    if conversion == "first":
+        later = ~is_first[journey[touches]]
+        touches = touches[~later]
+        if later.any():
+            notes.append(f"{later.sum():,} touches after a first purchase are left out.")
+    ages_days = (end_us[journey[touches]] - when[touches]) / 86_400e6
+    if lookback_days is not None:
+        old = ages_days > lookback_days
+        touches, ages_days = touches[~old], ages_days[~old]
+        if old.any():
+            notes.append(f"{old.sum():,} touches older than {lookback_days:g} days are left out.")
+    if not len(touches):
+        raise InputError("The log has no touch before a conversion, so there is nothing to attribute to.")
+
+    n_touches = np.bincount(journey[touches], minlength=len(first_rows))
+    touched = n_touches > 0
+    untouched = ~touched & (is_first | (converted & (conversion == "every")))
+    without_value = int((converted & touched & np.isnan(np.asarray(log.events["value"].take(last_rows)))).sum())
+    if without_value:
+        notes.append(f"{without_value:,} conversions have no value and count as 0.")
+    silent = log.n_customers - int(is_first.sum())
+    channels = log.names_in("channel")
+    return Journeys(
+        channels=channels,
+        codes=log.codes("channel", channels)[touches].astype(np.int32),
+        offsets=np.append(0, np.cumsum(n_touches[touched])),
+        conversions=converted[touched].astype(np.float64),
+        nulls=(~converted[touched]).astype(np.float64),
+        value=value[touched],
+        ages_days=ages_days,
+        untouched_conversions=float(converted[untouched].sum()),
+        untouched_value=float(value[untouched].sum()),
+        untouched_nulls=float((~converted[untouched]).sum() + silent),
+        notes=tuple(notes),
+    )

@@ -6,14 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from journeysim.errors import InputError
+from journeysim.events import KINDS
 from journeysim.moves import LOST, Direction, direction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from journeysim.events import EventLog
 
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
@@ -81,3 +86,75 @@ class StageHistory:
             direction(origin, target, stages=self.stages, purchase_stages=self.purchase_stages)
             for origin, target in self.moves
         )
+
+
+def to_stage_history(log: EventLog, *, by: str | None = None) -> StageHistory:
+    """Count the moves of a log and the days at risk before them, per segment.
+
+    A stay ends with the next stage or with `lost`; stays that are open when the window closes are censored: their days
+    count, a move does not. Entering the stage one is in already is no move.
+
+    Parameters
+    ----------
+    by : column of `log.customers` to split by (persona, device, ...); None for one segment, `all`
+
+    Raises
+    ------
+    InputError : the log has no stages, or no such column
+    """
+    if not log.stages:
+        raise InputError("The log has no stages, so there is no stage history. Map events to stages, in order.")
+    names = (*log.stages, LOST)
+    n_stages, lost = len(log.stages), len(log.stages)
+    rows = np.flatnonzero(np.isin(log.codes("kind", KINDS), [KINDS.index("stage"), KINDS.index("lost")]))
+    kinds = log.codes("kind", KINDS)[rows]
+    who, when = log.customer_codes()[rows], log.times_us()[rows]
+    stage = np.where(kinds == KINDS.index("lost"), lost, log.codes("stage", names)[rows])
+    moved = np.ones(len(rows), dtype=bool)
+    moved[1:] = (who[1:] != who[:-1]) | (stage[1:] != stage[:-1])
+    who, when, stage = who[moved], when[moved], stage[moved]
+
+    is_last = np.append(who[1:] != who[:-1], True)
+    until = np.where(is_last, round(log.end.timestamp() * 1e6), np.append(when[1:], 0))
+    target = np.append(stage[1:], 0)
+    stay = stage != lost
+    if (stay & ~is_last).sum() < (~is_last).sum():
+        raise InputError("A customer of the log has events after being lost; a customer who returns was not lost.")
+    codes, segments = _segments(log, by)
+    group = codes[who]
+    shape = (len(segments), n_stages)
+    exposure = np.bincount(
+        group[stay] * n_stages + stage[stay], weights=(until - when)[stay] / 86_400e6, minlength=shape[0] * shape[1]
+    )
+    move = stay & ~is_last
+    pairs = group[move] * n_stages * len(names) + stage[move] * len(names) + target[move]
+    counts = np.bincount(pairs, minlength=shape[0] * n_stages * len(names)).reshape(len(segments), -1)
+    seen = np.flatnonzero(counts.sum(axis=0))
+    first = np.append(True, who[1:] != who[:-1]) & stay
+    return StageHistory(
+        segments=segments,
+        stages=log.stages,
+        purchase_stages=log.purchase_stages,
+        moves=tuple((names[m // len(names)], names[m % len(names)]) for m in seen.tolist()),
+        counts=counts[:, seen].astype(np.float64),
+        exposure_days=exposure.reshape(shape).astype(np.float64),
+        starts=np.bincount(group[first] * n_stages + stage[first], minlength=shape[0] * shape[1])
+        .reshape(shape)
+        .astype(np.float64),
+    )
+
+
+def _segments(log: EventLog, by: str | None) -> tuple[IntArray, tuple[str, ...]]:
+    """(n_customers,) segment of each customer, and the names of the segments."""
+    if by is None:
+        return np.zeros(log.n_customers, dtype=np.int64), ("all",)
+    if by not in log.segment_names():
+        known = ", ".join(log.segment_names()) or "none"
+        raise InputError(f"The customers of the log have no column {by!r}; columns to split by: {known}.")
+    column = log.customers[by]
+    labels = column.cast(pa.string()).fill_null("(unknown)")
+    names: list[str] = pc.unique(labels).to_pylist()
+    if pa.types.is_dictionary(column.type):  # a simulated log: the order of the world
+        order = [name for chunk in column.chunks for name in chunk.dictionary.to_pylist()]
+        names.sort(key=lambda name: order.index(name) if name in order else len(order))
+    return np.asarray(pc.index_in(labels, pa.array(names)), dtype=np.int64), tuple(names)

@@ -1,5 +1,6 @@
 """The simulator: counter-based randomness, the compiled engine, and the truth about what caused what."""
 
 from journeysim.simulation.engine import simulate
+from journeysim.simulation.truth import IncrementalEffects, incremental_effects
 
-__all__ = ["simulate"]
+__all__ = ["IncrementalEffects", "incremental_effects", "simulate"]
