@@ -2,5 +2,6 @@
 
 from journeysim.simulation.engine import simulate
 from journeysim.simulation.truth import IncrementalEffects, incremental_effects
+from journeysim.simulation.whatif import SimulatedChange, simulate_changes
 
-__all__ = ["IncrementalEffects", "incremental_effects", "simulate"]
+__all__ = ["IncrementalEffects", "SimulatedChange", "incremental_effects", "simulate", "simulate_changes"]

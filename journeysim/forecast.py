@@ -1,0 +1,211 @@
+"""Forecast: what a scenario does to conversion and retention, in closed form over every draw of a posterior.
+
+Between moves a customer of one segment is a continuous-time Markov chain with generator Q, so the state after t days is
+the matrix exponential exp(Q t) (Norris 1997, Markov Chains, section 2.1). A scenario multiplies hazards in Q; baseline
+and scenario share each draw, so their difference is sharper than either of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from journeysim.ctmc import transition_probabilities
+from journeysim.errors import InputError
+from journeysim.moves import LOST
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from journeysim.bayes.posterior import Posterior
+    from journeysim.scenario import Scenario
+
+    FloatArray = NDArray[np.float64]
+
+INTERVAL = (0.05, 0.95)
+"""Quantiles of the 90% intervals in tables and plots."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measures:
+    """What one version of the world does, one number per draw.
+
+    Attributes
+    ----------
+    conversion : (N,) share of customers who purchase within `conversion_days`
+    retention : (N,) share of these who are still active customers `retention_days` after the first purchase
+    """
+
+    conversion: FloatArray
+    retention: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forecast:
+    """Baseline and scenarios, draw by draw.
+
+    Attributes
+    ----------
+    conversion_days, retention_days : the horizons
+    baseline : the measures without any change
+    scenarios : the K names
+    changed : (K,) measures under each scenario, on the same draws as the baseline
+    """
+
+    conversion_days: float
+    retention_days: float
+    baseline: Measures
+    scenarios: tuple[str, ...]
+    changed: tuple[Measures, ...]
+
+    def difference(self, scenario: str, measure: str) -> FloatArray:
+        """(N,) scenario minus baseline, for `conversion` or `retention`."""
+        changed = self.changed[self.scenarios.index(scenario)]
+        return np.asarray(getattr(changed, measure) - getattr(self.baseline, measure))
+
+    def to_frame(self) -> pl.DataFrame:
+        """One row per scenario and measure.
+
+        Columns: scenario, measure, days, baseline, forecast (posterior means, shares of customers), difference with its
+        central 90% interval low to high, and p_improves, the posterior probability that the difference is positive.
+        """
+        rows = []
+        for scenario, changed in zip(self.scenarios, self.changed, strict=True):
+            for measure, days in (("conversion", self.conversion_days), ("retention", self.retention_days)):
+                difference = self.difference(scenario, measure)
+                low, high = np.quantile(difference, INTERVAL)
+                rows.append(
+                    {
+                        "scenario": scenario,
+                        "measure": measure,
+                        "days": days,
+                        "baseline": float(getattr(self.baseline, measure).mean()),
+                        "forecast": float(getattr(changed, measure).mean()),
+                        "difference": float(difference.mean()),
+                        "low": float(low),
+                        "high": float(high),
+                        "p_improves": float((difference > 0).mean()),
+                    }
+                )
+        return pl.DataFrame(rows)
+
+
+def forecast(
+    posterior: Posterior,
+    scenarios: Sequence[Scenario],
+    *,
+    conversion_days: float,
+    retention_days: float,
+    require_converged: bool = True,
+) -> Forecast:
+    """Forecast each scenario against the baseline.
+
+    Parameters
+    ----------
+    conversion_days, retention_days : horizons in days, > 0
+    require_converged : refuse draws that cannot be trusted
+
+    Raises
+    ------
+    InputError : a horizon is not positive, a scenario names an unknown stage, no stage is a purchase, two scenarios
+        share a name, or the fit did not converge
+    """
+    for name, days in (("conversion_days", conversion_days), ("retention_days", retention_days)):
+        if not 0 < days < np.inf:
+            raise InputError(f"{name} is {days}; it must be a positive number of days.")
+    if len({scenario.name for scenario in scenarios}) < len(scenarios):
+        raise InputError("Two scenarios share a name; give each its own.")
+    if require_converged:
+        posterior.require_converged()
+
+    def measures(scenario: Scenario | None) -> Measures:
+        converted = _purchases(posterior, scenario, conversion_days)  # (N, G, S)
+        active = _active(posterior, scenario, retention_days)  # (N, G, S)
+        conversion = converted.sum(axis=(1, 2))
+        return Measures(conversion, (converted * active).sum(axis=(1, 2)) / conversion)
+
+    return Forecast(
+        conversion_days=conversion_days,
+        retention_days=retention_days,
+        baseline=measures(None),
+        scenarios=tuple(scenario.name for scenario in scenarios),
+        changed=tuple(measures(scenario) for scenario in scenarios),
+    )
+
+
+def conversion_curve(posterior: Posterior, days: FloatArray, scenario: Scenario | None = None) -> FloatArray:
+    """(N, T) share of customers who purchase within each of `days` (T,), evenly spaced from 0."""
+    Q = _generators(posterior, scenario)
+    purchases = _purchase_indices(posterior)
+    Q[:, :, purchases, :] = 0.0  # the first purchase ends the clock
+    return np.asarray(_curve(Q, _start_weights(posterior), days)[..., purchases].sum(axis=-1))
+
+
+def retention_curve(posterior: Posterior, days: FloatArray, scenario: Scenario | None = None) -> FloatArray:
+    """(N, T) share of customers active after each of `days` (T,) since the first purchase, evenly spaced from 0.
+
+    Segments weigh in by who purchases within the last of `days`.
+    """
+    bought = _purchases(posterior, scenario, float(days[-1]))
+    weights = bought / bought.sum(axis=(1, 2), keepdims=True)
+    return 1.0 - _curve(_generators(posterior, scenario), weights, days)[..., -1]
+
+
+def _generators(posterior: Posterior, scenario: Scenario | None) -> FloatArray:
+    """(N, G, S + 1, S + 1) generator matrices; the last state is lost."""
+    hazards = posterior.hazards
+    if scenario is not None:
+        hazards = hazards * scenario.hazard_factors(
+            posterior.moves, stages=posterior.stages, purchase_stages=posterior.purchase_stages
+        )
+    names = (*posterior.stages, LOST)
+    Q = np.zeros((*hazards.shape[:2], len(names), len(names)))
+    for m, (origin, target) in enumerate(posterior.moves):
+        Q[:, :, names.index(origin), names.index(target)] = hazards[:, :, m]
+    diagonal = np.arange(len(names))
+    Q[:, :, diagonal, diagonal] = -Q.sum(axis=-1)
+    return Q
+
+
+def _purchases(posterior: Posterior, scenario: Scenario | None, days: float) -> FloatArray:
+    """(N, G, S) share of all customers whose first purchase, within `days`, is in segment g and purchase stage s."""
+    Q = _generators(posterior, scenario)
+    purchases = _purchase_indices(posterior)
+    Q[:, :, purchases, :] = 0.0
+    reached = np.einsum("gs,ngsk->ngk", _start_weights(posterior), transition_probabilities(Q, days)[:, :, :-1, :])
+    bought = np.zeros(reached[..., :-1].shape)
+    bought[..., purchases] = reached[..., purchases]
+    return bought
+
+
+def _active(posterior: Posterior, scenario: Scenario | None, days: float) -> FloatArray:
+    """(N, G, S) probability that a customer who is in stage s is not lost `days` later."""
+    return 1.0 - transition_probabilities(_generators(posterior, scenario), days)[:, :, :-1, -1]
+
+
+def _curve(Q: FloatArray, weights: FloatArray, days: FloatArray) -> FloatArray:
+    """(N, T, S + 1) share of customers in each state at each time, summed over segments."""
+    step = transition_probabilities(Q, days[1] - days[0])
+    state = np.zeros(Q.shape[:-1])
+    state[..., :-1] = weights
+    shares = [state.sum(axis=1)]
+    for _ in days[1:]:
+        state = np.einsum("ngs,ngsk->ngk", state, step)
+        shares.append(state.sum(axis=1))
+    return np.stack(shares, axis=1)
+
+
+def _start_weights(posterior: Posterior) -> FloatArray:
+    """(G, S) share of customers by segment and first stage."""
+    return np.asarray(posterior.starts / posterior.starts.sum())
+
+
+def _purchase_indices(posterior: Posterior) -> list[int]:
+    if not posterior.purchase_stages:
+        raise InputError("No stage of this history is a purchase, so there is no conversion to forecast.")
+    return [posterior.stages.index(name) for name in posterior.purchase_stages]
