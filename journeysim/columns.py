@@ -1,46 +1,77 @@
-"""Columns of times and numbers from any frame, with errors that name the row and the value."""
+"""Columns of a table as times, numbers and words, with errors that name the row and the value."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import numpy as np
 import polars as pl
 
 from journeysim.errors import InputError
+from journeysim.yaml_files import did_you_mean
+
+if TYPE_CHECKING:
+    from journeysim.table_files import Source
 
 
-def parse_times(column: pl.Series, source: str, name: str) -> pl.Series:
-    """A column of datetimes, dates or ISO 8601 text as UTC microseconds.
+def column(frame: pl.DataFrame, name: str, source: Source, *, hint: str = "") -> pl.Series:
+    """A column by name. Raises InputError that lists what there is; `hint` says what else one may do."""
+    if name not in frame.columns:
+        found = ", ".join(map(repr, frame.columns))
+        near = did_you_mean(name, frame.columns)
+        near = f" {near[0].upper()}{near[1:]}" if near.startswith("did") else ""
+        raise InputError(f"{source.name}: there is no column {name!r}.{near} Found: {found}.{hint and ' ' + hint}")
+    return frame[name]
+
+
+def times(values: pl.Series, source: Source) -> pl.Series:
+    """Datetimes, dates or ISO 8601 text as UTC microseconds; without a time zone they are taken as UTC.
 
     Raises
     ------
-    InputError : a time is missing or cannot be read; with the row and the value
+    InputError : a time is missing or cannot be read
     """
-    if column.dtype == pl.String:
-        times = column.str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
-    elif column.dtype == pl.Date or isinstance(column.dtype, pl.Datetime):
-        zone = getattr(column.dtype, "time_zone", None)
-        times = column.cast(pl.Datetime("us", zone))
-        times = times.dt.convert_time_zone("UTC") if zone else times.dt.replace_time_zone("UTC")
+    if values.dtype == pl.String:
+        parsed = values.str.strip_chars().str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
+    elif values.dtype == pl.Date or isinstance(values.dtype, pl.Datetime):
+        zone = getattr(values.dtype, "time_zone", None)
+        parsed = values.cast(pl.Datetime("us", zone))
+        parsed = parsed.dt.convert_time_zone("UTC") if zone else parsed.dt.replace_time_zone("UTC")
     else:
-        raise InputError(f"{source}: column {name!r} holds {column.dtype}, expected times such as 2026-01-31 14:30:00.")
-    if times.null_count():
-        row = int(times.is_null().arg_max() or 0)
+        held = f"column {values.name!r} holds {values.dtype}"
+        raise InputError(f"{source.name}: {held}, expected times such as 2026-01-31 14:30:00.")
+    wrong = np.flatnonzero(parsed.is_null())
+    if len(wrong):
+        row = int(wrong[0])
         raise InputError(
-            f"{source}: row {row + 1}: {name} is {column[row]!r}, which is no time. Write it as 2026-01-31 14:30:00."
+            f"{source.place(row)}: {values.name} is {values[row]!r}, which is no time. Write it as 2026-01-31 14:30:00."
         )
-    return times.alias("time")
+    return parsed
 
 
-def parse_numbers(column: pl.Series, source: str) -> pl.Series:
-    """A column of numbers or text as floats; empty stays empty.
+def numbers(values: pl.Series, source: Source, *, least: float = -np.inf, blank: bool = False) -> pl.Series:
+    """Finite numbers, also written as text; nulls only where `blank` allows them.
 
     Raises
     ------
-    InputError : something is neither empty nor a number; with the row and the value
+    InputError : something else came, or a number below `least`
     """
-    numbers = column.cast(pl.Float64, strict=False)
-    given = column.str.strip_chars().fill_null("") != "" if column.dtype == pl.String else column.is_not_null()
-    wrong = numbers.is_null() & given
-    if wrong.any():
-        row = int(wrong.arg_max() or 0)
-        raise InputError(f"{source}: row {row + 1}: {column.name} is {column[row]!r}, which is no number.")
-    return numbers
+    is_text = values.dtype in (pl.String, pl.Categorical, pl.Enum)
+    if not (is_text or values.dtype.is_numeric() or values.dtype == pl.Null):
+        raise InputError(f"{source.name}: column {values.name!r} holds {values.dtype}, expected numbers.")
+    tidy = values.cast(pl.String).str.strip_chars() if is_text else values
+    parsed = tidy.cast(pl.Float64, strict=False)
+    good = (parsed.is_finite() & (parsed >= least)).fill_null(value=False)
+    empty = ((tidy == "") if is_text else tidy.is_null()).fill_null(value=True)
+    wrong = np.flatnonzero(~(good | empty) if blank else ~good)
+    if len(wrong):
+        row = int(wrong[0])
+        came = values[row]
+        if came is None or came == "":
+            fault = "is blank; write 0 if there were none"
+        elif parsed[row] is None:
+            fault = f"is {came!r}, not a number (use a point for decimals and no separators of thousands)"
+        else:
+            fault = f"is {came!r}; it must be a finite number" + (f" >= {least:g}" if np.isfinite(least) else "")
+        raise InputError(f"{source.place(row)}: column {values.name!r} {fault}.")
+    return parsed

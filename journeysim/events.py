@@ -13,9 +13,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from journeysim.columns import parse_numbers, parse_times
+from journeysim.columns import column, numbers, times
 from journeysim.errors import InputError
 from journeysim.moves import LOST
+from journeysim.table_files import Source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,20 +93,21 @@ class EventLog:
         stages: Sequence[str] = (),
         purchase_stages: Sequence[str] = (),
         currency: str | None = None,
-        source: str = "events",
+        source: Source | None = None,
     ) -> EventLog:
         """A log from any dataframe (pandas, Polars, Arrow, ...) with the columns of `COLUMNS`.
 
         Only `customer`, `time` and `kind` are required. Times may be datetimes or ISO 8601 text; without a time zone
         they are taken as UTC. Rows may come in any order; ties keep theirs. The window is by default from the first
-        to the last event, and the stages are in the order in which they first appear.
+        to the last event, and the stages are in the order in which they first appear. `source` names rows in errors.
 
         Raises
         ------
         InputError : a column is missing, a time or number cannot be read, a kind or stage is unknown, an event lies
-            outside the window; it names `source`, the row (counted from 1) and the value
+            outside the window; it names the row (counted from 1) and the value
         """
         frame = pl.DataFrame(pl.from_arrow(nw.from_native(events, eager_only=True).to_arrow()))
+        source = source or Source.rows("events", frame.height)
         frame = _normalised(frame, source)
         start = start or frame["time"].min()  # type: ignore[assignment]
         end = end or frame["time"].max()  # type: ignore[assignment]
@@ -116,7 +118,7 @@ class EventLog:
             people = frame.select(pl.col("customer").unique(maintain_order=True))
         else:
             people = pl.DataFrame(pl.from_arrow(nw.from_native(customers, eager_only=True).to_arrow()))
-            people = _with_customer_type(people, source).sort("customer")
+            people = _with_customer_type(people, Source.rows("customers", people.height)).sort("customer")
         log = cls(
             events=_to_arrow(frame),
             customers=people.to_arrow(compat_level=pl.CompatLevel.oldest()),
@@ -286,33 +288,30 @@ def _aware(time: datetime) -> datetime:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
-def _normalised(frame: pl.DataFrame, source: str) -> pl.DataFrame:
-    """The frame with exactly the columns of a log, each of its type; errors name the row and the value."""
-    missing = [name for name in REQUIRED if name not in frame.columns]
-    if missing:
-        found = ", ".join(frame.columns)
-        raise InputError(
-            f"{source}: column {missing[0]!r} is missing. A log needs {', '.join(REQUIRED)}; found: {found}."
-        )
+def _normalised(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
+    """The frame with exactly the columns of a log, each of its type."""
+    needed = f"A log needs {', '.join(REQUIRED)}."
+    for name in REQUIRED:
+        column(frame, name, source, hint=needed)
     if frame.is_empty():
-        raise InputError(f"{source}: there are no events.")
-    frame = _with_customer_type(frame, source).with_columns(parse_times(frame["time"], source, "time"))
-    for name in COLUMNS:
-        if name not in frame.columns:
-            frame = frame.with_columns(pl.lit(None).alias(name))
-    for name in ("value", "cost"):
-        frame = frame.with_columns(parse_numbers(frame[name], source))
+        raise InputError(f"{source.name}: there are no events.")
+    frame = _with_customer_type(frame, source).with_columns(times(frame["time"], source))
+    missing = [pl.lit(None).alias(name) for name in COLUMNS if name not in frame.columns]
+    frame = frame.with_columns(missing)
+    frame = frame.with_columns(numbers(frame[name], source, blank=True) for name in ("value", "cost"))
     words = [name for name, type_ in _TYPES.items() if type_ == _NAMES]
     return frame.select(*COLUMNS).with_columns(pl.col(words).cast(pl.String))
 
 
-def _with_customer_type(frame: pl.DataFrame, source: str) -> pl.DataFrame:
-    if "customer" not in frame.columns:
-        raise InputError(f"{source}: column 'customer' is missing; found: {', '.join(frame.columns)}.")
-    if frame["customer"].null_count():
-        row = int(frame["customer"].is_null().arg_max() or 0) + 1
-        raise InputError(f"{source}: row {row} has no customer. Fill it in or drop the row.")
-    return frame.with_columns(pl.col("customer").cast(pl.Int64 if frame["customer"].dtype.is_integer() else pl.String))
+def _with_customer_type(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
+    ids = column(frame, "customer", source)
+    if ids.null_count():
+        row = int(np.flatnonzero(ids.is_null())[0])
+        raise InputError(f"{source.place(row)}: there is no customer. Fill it in or drop the row.")
+    is_integer = ids.dtype.is_integer()
+    if ids.dtype == pl.String:  # text files: numbers that lose nothing, such as a leading zero, when read as integers
+        is_integer = bool(ids.str.contains(r"^(0|-?[1-9][0-9]{0,17})$").all())
+    return frame.with_columns(pl.col("customer").cast(pl.Int64 if is_integer else pl.String))
 
 
 def _to_arrow(frame: pl.DataFrame) -> pa.Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import os
@@ -13,12 +12,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from journeysim.errors import InputError
 from journeysim.events import COLUMNS, EventLog, check
+from journeysim.table_files import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -117,41 +116,14 @@ def read_log(path: str | Path, *, stages: Sequence[str] = (), purchase_stages: S
     path = Path(path)
     if path.is_dir():
         return _read_directory(path)
-    frame = read_table(path)
-    return EventLog.from_frame(frame, stages=stages, purchase_stages=purchase_stages, source=str(path))
+    frame, source = read_table(path, wanted=COLUMNS)
+    return EventLog.from_frame(frame, stages=stages, purchase_stages=purchase_stages, source=source)
 
 
 def write_csv(log: EventLog, path: str | Path) -> None:
     """Write the events of a log as one CSV file. Raises InputError if it exists already."""
     with new_file(path) as file:
         log.to_polars().write_csv(file)
-
-
-def read_table(path: str | Path, *, separator: str = ",") -> pl.DataFrame:
-    """A CSV file (also .gz) with every column as text, or a Parquet file with its own types.
-
-    Raises
-    ------
-    InputError : the file is missing, empty, not UTF-8 or not a table
-    """
-    path = Path(path)
-    try:
-        raw = path.read_bytes()
-        if path.suffix == ".parquet":
-            return pl.read_parquet(path)
-        content = gzip.decompress(raw) if path.suffix == ".gz" else raw
-        content.decode("utf-8")
-        if not content.strip():
-            raise InputError(f"{path}: the file is empty.")
-        return pl.read_csv(content, separator=separator, infer_schema=False)
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise InputError(f"{path} line {line}: byte {error.start} is not UTF-8. Save the file as UTF-8.") from None
-    except (OSError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: cannot be read ({reason}).") from None
-    except pl.exceptions.PolarsError as error:
-        raise InputError(f"{path}: not a table ({str(error).splitlines()[0]}).") from None
 
 
 def _read_directory(folder: Path) -> EventLog:
