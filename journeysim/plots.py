@@ -1,0 +1,212 @@
+"""Pictures: the map of the journey, attributions beside the truth, forecasts beside simulations.
+
+Every function returns a matplotlib `Figure` of its own (no global state) and draws a table that can be had as data.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.ticker import PercentFormatter
+
+from journeysim.forecast import INTERVAL
+from journeysim.moves import LOST
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from journeysim.forecast import Forecast
+    from journeysim.simulation.truth import IncrementalEffects
+    from journeysim.simulation.whatif import SimulatedChange
+    from journeysim.stage_history import StageHistory
+
+    FloatArray = NDArray[np.float64]
+
+# Okabe & Ito's colours, told apart by readers with any kind of colour vision
+BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW, RED = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#F0E442", "#D55E00",
+)  # fmt: skip
+INK, GREY, PALE = "#222222", "#8a8a8a", "#e9eef3"
+_MARKERS = "osD^vPX"
+_Z90 = 1.6449  # half-width of a central 90% normal interval, in standard deviations
+
+
+def stage_map(history: StageHistory, *, title: str = "The journey") -> Figure:
+    """Stages from left to right; arrows as wide as the number of customers who took them, and the losses below.
+
+    Data: `history.counts`, summed over segments.
+    """
+    counts = history.counts.sum(axis=0)
+    entries = history.starts.sum(axis=0).copy()
+    np.add.at(entries, history.targets[history.targets < len(history.stages)], counts[history.targets < len(entries)])
+    widest = max(counts.max(initial=1.0), 1.0)
+    figure = Figure(figsize=(max(7.0, 1.5 * len(history.stages)), 4.6), layout="constrained")
+    axes = figure.add_subplot()
+    for m in np.argsort(-counts):
+        (_origin, target), start = history.moves[m], int(history.origins[m])
+        width = 0.6 + 11 * counts[m] / widest
+        if target == LOST:
+            share = counts[m] / entries[start] if entries[start] else 0.0
+            _arrow(axes, (start, -0.24), (start, -0.95), RED, width, rad=0.0)
+            axes.text(start + 0.07, -0.72, f"{share:.0%} lost", color=RED, fontsize=8, va="center")
+            continue
+        end = history.stages.index(target)
+        forward = history.directions[m] == "forward"
+        side = 0.22 if end > start else -0.22  # arrows bulge upwards to the right, and downwards to the left
+        rad = -0.42 if abs(end - start) > 1 or end < start else 0.0
+        y = 0.0 if rad == 0.0 else side
+        _arrow(axes, (start + (0.36 if rad == 0.0 else 0.1), y), (end - (0.36 if rad == 0.0 else 0.1), y),
+               BLUE if forward else ORANGE, width, rad)  # fmt: skip
+    for s, stage in enumerate(history.stages):
+        face = "#d7eadf" if stage in history.purchase_stages else PALE
+        box = FancyBboxPatch((s - 0.34, -0.2), 0.68, 0.4, boxstyle="round,pad=0.02", fc=face, ec=INK, lw=0.8, zorder=5)
+        axes.add_patch(box)
+        axes.text(s, 0.06, _plain(stage, 14), ha="center", va="center", fontsize=9, weight="bold", zorder=6)
+        axes.text(s, -0.1, f"{entries[s]:,.0f}", ha="center", va="center", fontsize=8, color="#444444", zorder=6)
+    axes.set(xlim=(-0.6, len(history.stages) - 0.4), ylim=(-1.25, 1.25))
+    axes.set_axis_off()
+    axes.set_title(_plain(title), loc="left", fontsize=12, weight="bold")
+    note = "Numbers in boxes: entries. Blue: forward, orange: back, red: lost (share of entries). Width: customers."
+    axes.text(0.0, 0.0, note, transform=axes.transAxes, fontsize=8, color="#555555")
+    return figure
+
+
+def attribution_chart(
+    channels: Sequence[str],
+    shares: Mapping[str, FloatArray],
+    *,
+    truth: IncrementalEffects | None = None,
+    title: str = "Who gets the credit?",
+) -> Figure:
+    """One line per channel: the share that each method credits, and the true incremental share where it is known.
+
+    Parameters
+    ----------
+    shares : by method, (C,) shares in the order of `channels`
+    truth : of a simulated world, its channels in any order
+    """
+    reference = _truth_shares(truth, channels) if truth is not None else next(iter(shares.values()))
+    order = np.argsort(reference, kind="stable")
+    rows = np.arange(len(channels))
+    figure = Figure(figsize=(8.2, 1.3 + 0.42 * len(channels)), layout="constrained")
+    axes = figure.add_subplot()
+    axes.hlines(rows, 0, 1, color=PALE, lw=6, zorder=1)
+    colors = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, GREY)
+    for i, (method, share) in enumerate(shares.items()):
+        marker, color = _MARKERS[i % len(_MARKERS)], colors[i % len(colors)]
+        axes.scatter(share[order], rows, s=46, marker=marker, color=color, label=method, zorder=3, alpha=0.9)
+    if truth is not None:
+        label = "true incremental share"
+        axes.scatter(reference[order], rows, s=260, marker="|", color=INK, lw=3, label=label, zorder=4)
+    top = max(float(np.max(share)) for share in (*shares.values(), reference))
+    axes.set(xlim=(-0.01, top * 1.08), xlabel="share of conversions credited")
+    axes.set_yticks(rows, [_plain(channels[i], 28) for i in order])
+    _tidy(axes, title)
+    axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+def forecast_chart(
+    result: Forecast, *, simulated: Sequence[SimulatedChange] = (), title: str = "What would an improvement do?"
+) -> Figure:
+    """Change in conversion and in retention per scenario, with 90% intervals; beside it what the simulator found.
+
+    Data: `result.to_frame()` and `simulated`.
+    """
+    names = list(result.scenarios)
+    rows = np.arange(len(names))[::-1].astype(float)
+    figure = Figure(figsize=(9.4, 1.7 + 0.62 * len(names)), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    days = {"conversion": result.conversion_days, "retention": result.retention_days}
+    told = {"conversion": "conversion within {:g} days", "retention": "retention {:g} days after purchase"}
+    for axes, measure in zip(panels, days, strict=True):
+        differences = [result.difference(name, measure) for name in names]
+        low, high = np.quantile(differences, INTERVAL, axis=1)
+        axes.axvline(0, color=GREY, lw=1)
+        axes.hlines(rows + 0.12, low, high, color=BLUE, lw=3, label="forecast, 90% interval")
+        axes.plot([d.mean() for d in differences], rows + 0.12, "o", color=BLUE)
+        if simulated:
+            change = np.array([getattr(s, measure) for s in simulated])
+            error = _Z90 * np.array([getattr(s, f"{measure}_error") for s in simulated])
+            axes.hlines(
+                rows - 0.12, change - error, change + error, color=ORANGE, lw=3, label="simulated, 90% interval"
+            )
+            axes.plot(change, rows - 0.12, "D", color=ORANGE, ms=5)
+        axes.set_yticks(rows, [_plain(name, 44) for name in names])
+        axes.set_ylim(-0.6, len(names) - 0.4)
+        axes.set_xlabel(f"change of {told[measure].format(days[measure])}", fontsize=9)
+        _tidy(axes, "")
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=_decimals(axes), symbol=" pp"))
+        axes.tick_params(axis="x", labelsize=8)
+    figure.suptitle(_plain(title), x=0.01, ha="left", fontsize=12, weight="bold")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=8, frameon=False, loc="outside lower right", ncols=2)
+    return figure
+
+
+def curve_chart(days: FloatArray, curves: Mapping[str, FloatArray], *, ylabel: str, title: str) -> Figure:
+    """Share of customers over time: a line per version with its 90% band.
+
+    Parameters
+    ----------
+    days : (T,)
+    curves : by name, (N, T) draws
+    """
+    figure = Figure(figsize=(7.4, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    for i, (name, draws) in enumerate(curves.items()):
+        color = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, GREY)[i % 7]
+        low, high = np.quantile(draws, INTERVAL, axis=0)
+        axes.fill_between(days, low, high, color=color, alpha=0.25, lw=0)
+        axes.plot(days, draws.mean(axis=0), color=color, lw=2, label=_plain(name, 60))
+    axes.set(xlabel="days", ylabel=ylabel, xlim=(0, days[-1]), ylim=(0, None))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="#eeeeee")
+    axes.set_title(_plain(title), loc="left", fontsize=12, weight="bold")
+    axes.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def _truth_shares(truth: IncrementalEffects, channels: Sequence[str]) -> FloatArray:
+    return np.array([truth.share[truth.channels.index(channel)] for channel in channels])
+
+
+def _arrow(
+    axes: Axes, start: tuple[float, float], end: tuple[float, float], color: str, width: float, rad: float
+) -> None:
+    style = f"arc3,rad={rad}"
+    axes.add_patch(
+        FancyArrowPatch(
+            start, end, connectionstyle=style, arrowstyle="-|>", mutation_scale=6 + 1.2 * width, lw=width,
+            color=color, alpha=0.45, shrinkA=0, shrinkB=0, zorder=2,
+        )
+    )  # fmt: skip
+
+
+def _tidy(axes: Axes, title: str) -> None:
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color="#eeeeee", zorder=0)
+    axes.set_axisbelow(True)
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    if title:
+        axes.set_title(_plain(title), loc="left", fontsize=12, weight="bold")
+
+
+def _decimals(axes: Axes) -> int:
+    """Enough decimals that neighbouring ticks differ."""
+    ticks = axes.get_xticks()
+    return int(np.clip(np.ceil(-np.log10(abs(ticks[1] - ticks[0]) * 100)), 0, 4))
+
+
+def _plain(text: str, length: int = 100) -> str:
+    """Text for matplotlib, which would take dollar signs for mathematics."""
+    text = text if len(text) <= length else text[: length - 1] + "…"
+    return text.replace("$", r"\$")

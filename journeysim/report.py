@@ -1,0 +1,93 @@
+"""Report: words, tables and pictures as one self-contained HTML page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+import journeysim
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import polars as pl
+    from jinja2 import Template
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A frame with a caption; `formats` gives a format specification per column, such as `.1%`."""
+
+    frame: pl.DataFrame
+    caption: str = ""
+    formats: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> list[str]:
+        """Headings in words."""
+        return [name.replace("_", " ") for name in self.frame.columns]
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Which columns hold numbers."""
+        return [dtype.is_numeric() for dtype in self.frame.dtypes]
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """Cells as text."""
+        formats = [self.formats.get(name, "") for name in self.frame.columns]
+        return [[_cell(value, f) for value, f in zip(row, formats, strict=True)] for row in self.frame.iter_rows()]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading, then paragraphs, pictures (by their description) and tables."""
+
+    heading: str
+    paragraphs: tuple[str, ...] = ()
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    tables: tuple[Table, ...] = ()
+
+    @property
+    def images(self) -> list[tuple[str, str]]:
+        """Descriptions and data addresses of the pictures."""
+        return [(description, _data_address(figure)) for description, figure in self.figures.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A page that needs no server, no network and no script."""
+
+    title: str
+    summary: tuple[str, ...]
+    sections: tuple[Section, ...]
+
+    def to_html(self) -> str:
+        """The page. Whatever the data says is escaped."""
+        return _template().render(report=self, version=journeysim.__version__)
+
+
+def _cell(value: Any, specification: str) -> str:
+    if value is None or value != value:  # NaN is the only value that differs from itself
+        return "–"
+    if isinstance(value, float):
+        return format(value, specification or ",.4g")
+    return format(value, specification or ("," if isinstance(value, int) else ""))
+
+
+def _data_address(figure: Figure) -> str:
+    picture = io.BytesIO()
+    figure.savefig(picture, format="svg", metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(picture.getvalue()).decode()
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(loader=PackageLoader("journeysim"), autoescape=True, undefined=StrictUndefined)
+    return environment.get_template("report.html")
