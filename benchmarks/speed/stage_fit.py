@@ -1,0 +1,98 @@
+"""Does a fit of the stage model take longer with more customers? And against the same model in PyMC?
+
+    python benchmarks/speed/stage_fit.py
+
+prints one line per question, seconds of wall time, medians over alternating repetitions in one process:
+4 segments, 20 moves, 4 chains of 500 + 1,000 draws. The second line's peer compiles and samples the PyMC model with
+nutpie, which is what a user of PyMC would do; PyMC's own sampler is several times slower still.
+"""
+
+import argparse
+import statistics
+import time
+
+import numpy as np
+import xarray as xr
+
+from journeysim.bayes import Diagnostics, StageModel
+from journeysim.bayes.arviz_versions import import_arviz
+from journeysim.stage_history import StageHistory
+
+N_SEGMENTS, N_STAGES, N_MOVES = 4, 7, 20
+
+
+def history_of(n_customers: int) -> StageHistory:
+    """Poisson counts at hazards and days per customer that do not depend on n_customers."""
+    rng = np.random.default_rng(11)
+    stages = tuple(f"stage {s}" for s in range(N_STAGES))
+    possible = [(origin, target) for origin in stages for target in (*stages, "lost") if origin != target]
+    moves = tuple(possible[i] for i in sorted(rng.choice(len(possible), N_MOVES, replace=False)))
+    segments = tuple(f"segment {g}" for g in range(N_SEGMENTS))
+    customers = n_customers * rng.dirichlet(np.full(N_SEGMENTS, 5.0))
+    days = customers[:, None] * rng.gamma(2.0, 3.0, (N_SEGMENTS, N_STAGES)) * 0.6 ** np.arange(N_STAGES)
+    typical = rng.normal(np.log(0.03), 1.0, N_MOVES)
+    hazards = np.exp(typical + 0.3 * rng.normal(size=(N_SEGMENTS, N_MOVES)))
+    counts = rng.poisson(hazards * days[:, [stages.index(origin) for origin, _ in moves]]).astype(float)
+    starts = np.zeros((N_SEGMENTS, N_STAGES))
+    starts[:, 0] = customers
+    return StageHistory(segments, stages, (stages[3],), moves, counts, days, starts)
+
+
+def seconds(run) -> float:
+    begin = time.perf_counter()
+    run()
+    return time.perf_counter() - begin
+
+
+def growth(repeats: int) -> None:
+    model = StageModel()
+    small, large = history_of(10_000), history_of(1_000_000)
+    model.fit(small, seed=0, warmup=50, draws=50)  # imports and compiled code
+    ours, peer = [], []
+    for seed in range(repeats):
+        peer.append(seconds(lambda seed=seed: model.fit(small, seed=seed)))
+        ours.append(seconds(lambda seed=seed: model.fit(large, seed=seed)))
+    report("stage_fit_1e6_vs_1e4", statistics.median(ours), statistics.median(peer))
+
+
+def against_pymc() -> None:
+    import_arviz()
+    import pymc as pm
+
+    history = history_of(10_000)
+    fits = {}
+
+    def ours() -> None:
+        fits["ours"] = StageModel().fit(history, seed=1).diagnostics
+
+    def peer() -> None:
+        with StageModel().pymc_model(history):
+            trace = pm.sample(
+                draws=1000,
+                tune=500,
+                chains=4,
+                nuts_sampler="nutpie",
+                random_seed=1,
+                progressbar=False,
+                compute_convergence_checks=False,
+            )
+        draws = xr.Dataset({name: trace["posterior"][name] for name in ("mu", "tau", "log_hazard")})
+        fits["peer"] = Diagnostics.of(draws, n_divergences=int(trace["sample_stats"]["diverging"].sum()))
+
+    report("stage_fit_vs_pymc_nutpie", seconds(ours), seconds(peer))
+    for name, diagnostics in fits.items():
+        print(f"  {name}: {diagnostics.verdict}")
+
+
+def report(name: str, ours: float, peer: float) -> None:
+    print(f"{name}: ours={ours:.3f} peer={peer:.3f} ratio={ours / peer:.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--without-pymc", action="store_true")
+    options = parser.parse_args()
+    growth(options.repeats)
+    if not options.without_pymc:
+        against_pymc()

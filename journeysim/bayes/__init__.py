@@ -1,0 +1,7 @@
+"""Bayesian models of journeys. Importing this loads neither PyMC, ArviZ nor a compiler; a fit loads what it needs."""
+
+from journeysim.bayes.diagnostics import Diagnostics
+from journeysim.bayes.posterior import Posterior
+from journeysim.bayes.stages import StageModel
+
+__all__ = ["Diagnostics", "Posterior", "StageModel"]

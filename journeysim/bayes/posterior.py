@@ -1,0 +1,234 @@
+"""Posterior: the draws of a fitted stage model, with names, priors, diagnostics and provenance."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from journeysim.bayes.arviz_versions import inference_object
+from journeysim.bayes.diagnostics import Diagnostics, rhat_and_ess
+from journeysim.errors import InputError
+from journeysim.stage_history import StageHistory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import polars as pl
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float64]
+    BoolArray = NDArray[np.bool_]
+
+FORMAT: Final = "journeysim stage posterior 1"
+"""Written into every file; a new layout gets a new number."""
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """Draws of every move's hazard in every segment, given a history.
+
+    C chains, D draws each, G segments, M moves (of `history`).
+
+    Attributes
+    ----------
+    history : the counts that were fitted, with the names of segments, stages and moves
+    hazards_by_chain : (C, D, G, M) hazard of each move, per day in its origin stage
+    typical_by_chain : (C, D, M) hazard of each move in a typical segment, per day; the only segment's, if there is one
+    spread_by_chain : (C, D, M) standard deviation of the log hazard between segments; None with one segment
+    diverging : (C, D) whether the transition to this draw diverged
+    priors : the settings of the model that was fitted
+    seed, warmup : of the sampler
+    versions : of the packages that made the draws
+    """
+
+    history: StageHistory
+    hazards_by_chain: FloatArray
+    typical_by_chain: FloatArray
+    spread_by_chain: FloatArray | None
+    diverging: BoolArray
+    priors: Mapping[str, float]
+    seed: int
+    warmup: int
+    versions: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        for draws in (self.hazards_by_chain, self.typical_by_chain, self.spread_by_chain, self.diverging):
+            if draws is not None:
+                draws.setflags(write=False)
+
+    @property
+    def hazards(self) -> FloatArray:
+        """(C * D, G, M) hazards per day, chains one after the other."""
+        return self.hazards_by_chain.reshape(-1, *self.hazards_by_chain.shape[2:])
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """The G segment names."""
+        return self.history.segments
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The S stage names in the order of the journey."""
+        return self.history.stages
+
+    @property
+    def purchase_stages(self) -> tuple[str, ...]:
+        """The stages whose entry is a conversion."""
+        return self.history.purchase_stages
+
+    @property
+    def moves(self) -> tuple[tuple[str, str], ...]:
+        """The M moves as (origin, target)."""
+        return self.history.moves
+
+    @property
+    def starts(self) -> FloatArray:
+        """(G, S) number of customers whose journey starts in each stage: the weights of segments and first stages."""
+        return self.history.starts
+
+    @cached_property
+    def diagnostics(self) -> Diagnostics:
+        """R-hat, effective sample size and divergences over all parameters, on the log scale."""
+        return Diagnostics.of(self._draws().map(np.log), n_divergences=int(self.diverging.sum()))
+
+    def require_converged(self) -> None:
+        """Raise InputError, saying what to do, unless the draws may be trusted."""
+        if not self.diagnostics.ok:
+            raise InputError(f"Posterior (seed {self.seed}): {self.diagnostics.verdict}")
+
+    def summary(self) -> pl.DataFrame:
+        """One row per segment and move.
+
+        Columns: segment, origin, target, count; rate_per_day (posterior mean) with its central 90% interval rate_low to
+        rate_high; days, the posterior median of the mean wait 1 / rate if this were the only move (its mean need not
+        exist where a move was never seen); ess and rhat of the log rate.
+        """
+        import polars as pl
+
+        n_segments, n_moves = self.history.counts.shape
+        low, median, high = np.quantile(self.hazards, [0.05, 0.5, 0.95], axis=0)
+        rhat, ess = rhat_and_ess(self._draws()[["hazard"]].map(np.log))
+        return pl.DataFrame(
+            {
+                "segment": np.repeat(self.segments, n_moves),
+                "origin": [origin for origin, _ in self.moves] * n_segments,
+                "target": [target for _, target in self.moves] * n_segments,
+                "count": self.history.counts.ravel(),
+                "rate_per_day": self.hazards.mean(axis=0).ravel(),
+                "rate_low": low.ravel(),
+                "rate_high": high.ravel(),
+                "days": (1 / median).ravel(),
+                "ess": ess["hazard"].to_numpy().ravel(),
+                "rhat": rhat["hazard"].to_numpy().ravel(),
+            }
+        )
+
+    def to_arviz(self) -> Any:
+        """Draws and divergences as ArviZ's functions take them: `InferenceData`, or `DataTree` from ArviZ 1 on."""
+        return inference_object({"posterior": self._draws(), "sample_stats": self._sample_stats()})
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write draws, history and provenance to one netCDF-3 file; it exists whole or not at all.
+
+        Raises
+        ------
+        InputError : if the file exists and `overwrite` is False
+        """
+        path = Path(path)
+        if path.exists() and not overwrite:
+            raise InputError(f"Posterior: {path} exists; choose another name or pass overwrite=True.")
+        history = self.history
+        everything = self._draws().merge(self._sample_stats())
+        everything = everything.assign(
+            count=(("segment", "move"), history.counts),
+            exposure_days=(("segment", "stage"), history.exposure_days),
+            starts=(("segment", "stage"), history.starts),
+        ).assign_coords(stage=list(history.stages))
+        provenance = {"priors": self.priors, "seed": self.seed, "warmup": self.warmup, "versions": self.versions}
+        everything.attrs = {
+            "format": FORMAT,
+            "purchase_stages": json.dumps(history.purchase_stages),
+            "provenance": json.dumps(provenance, default=dict),
+        }
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            # netCDF-3 needs nothing but SciPy, and R, Julia and the netCDF tools read it.
+            everything.to_netcdf(partial, engine="scipy", format="NETCDF3_64BIT")
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Posterior:
+        """The posterior that `save` wrote, equal to the last bit.
+
+        Raises
+        ------
+        InputError : if the file does not exist or was not written by `Posterior.save`
+        """
+        import xarray as xr
+
+        if not Path(path).is_file():
+            raise InputError(f"Posterior: there is no file {path}.")
+        try:
+            file = xr.load_dataset(path, engine="scipy")
+        except (OSError, TypeError, ValueError) as error:
+            raise InputError(f"Posterior: {path} is not a netCDF file that Posterior.save wrote ({error}).") from error
+        if file.attrs.get("format") != FORMAT:
+            raise InputError(f"Posterior: {path} has format {file.attrs.get('format')!r}, expected {FORMAT!r}.")
+        history = StageHistory(
+            segments=_names(file["segment"]),
+            stages=_names(file["stage"]),
+            purchase_stages=tuple(json.loads(file.attrs["purchase_stages"])),
+            moves=tuple(zip(_names(file["origin"]), _names(file["target"]), strict=True)),
+            counts=_native(file["count"]),
+            exposure_days=_native(file["exposure_days"]),
+            starts=_native(file["starts"]),
+        )
+        return cls(
+            history=history,
+            hazards_by_chain=_native(file["hazard"]),
+            typical_by_chain=_native(file["typical"]),
+            spread_by_chain=_native(file["spread"]) if "spread" in file else None,
+            diverging=file["diverging"].to_numpy().astype(np.bool_),
+            **json.loads(file.attrs["provenance"]),
+        )
+
+    def _draws(self) -> xr.Dataset:
+        import xarray as xr
+
+        variables = {
+            "hazard": (("chain", "draw", "segment", "move"), self.hazards_by_chain),
+            "typical": (("chain", "draw", "move"), self.typical_by_chain),
+        }
+        if self.spread_by_chain is not None:
+            variables["spread"] = (("chain", "draw", "move"), self.spread_by_chain)
+        return xr.Dataset(
+            variables,
+            coords={
+                "segment": list(self.segments),
+                "origin": ("move", [origin for origin, _ in self.moves]),
+                "target": ("move", [target for _, target in self.moves]),
+            },
+        )
+
+    def _sample_stats(self) -> xr.Dataset:
+        import xarray as xr
+
+        return xr.Dataset({"diverging": (("chain", "draw"), self.diverging)})
+
+
+def _names(column: xr.DataArray) -> tuple[str, ...]:
+    return tuple(str(name) for name in column.values)
+
+
+def _native(column: xr.DataArray) -> FloatArray:
+    """Numbers in this machine's byte order (netCDF-3 is big-endian), which compiled code needs."""
+    return column.to_numpy().astype(np.float64)
