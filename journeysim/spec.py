@@ -5,13 +5,23 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
 
 from journeysim.errors import InputError
+from journeysim.frozen import FrozenDict
 from journeysim.moves import BASE, LOST, Direction, direction
-from journeysim.yaml_files import Place, Problem, did_you_mean, parse_model, problems_error, read_model, to_yaml
+from journeysim.yaml_files import TAG, Place, Problem, did_you_mean, parse_model, problems_error, read_model, to_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,8 +32,14 @@ RatePerDay = Annotated[float, Field(ge=0, le=1e4, allow_inf_nan=False)]
 Multiplier = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 PositiveMultiplier = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0, le=1)]
-Pull = Annotated[float, Field(ge=0, lt=1)]
 Money = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
+Value = TypeVar("Value")
+ByName = Annotated[Mapping[Name, Value], AfterValidator(FrozenDict)]
+Pull = Annotated[float, Field(ge=0, lt=1)]
+PullOrByStage = Annotated[  # tagged, so that a wrong number is not also said to be a wrong mapping
+    Annotated[Pull, Tag(TAG + "number")] | Annotated[ByName[Pull], Tag(TAG + "by stage")],
+    Discriminator(lambda pull: TAG + ("by stage" if isinstance(pull, Mapping) else "number")),
+]
 
 MAX_NAMES = 120  # stages, channels and pain points are logged as bytes, and a cause is one of the latter two
 
@@ -42,7 +58,9 @@ class Stage(Part):
     """
 
     name: Name
-    moves_per_day: Mapping[Name, RatePerDay] = Field(default={}, description="hazard per day to each stage, or lost")
+    moves_per_day: ByName[RatePerDay] = Field(
+        default_factory=FrozenDict, description="hazard per day to each stage, or lost"
+    )
     pushes_to: Name | None = Field(default=None, description="the forward move that contacts speed up")
     influence: Multiplier = Field(default=1.0, description="multiplies the extra hazard of every contact made here")
     purchase: bool = Field(default=False, description="entering it is a purchase")
@@ -67,9 +85,9 @@ class Channel(Part):
     name: Name
     kind: Literal["paid", "owned", "earned"] = "paid"
     online: bool = True
-    contacts_per_day: Mapping[Name, RatePerDay] = Field(default={}, description="rate of contacts by stage")
+    contacts_per_day: ByName[RatePerDay] = Field(default_factory=FrozenDict, description="rate of contacts by stage")
     triggers: tuple[Trigger, ...] = ()
-    pull: Pull | Mapping[Name, Pull] = 0.0
+    pull: PullOrByStage = 0.0
     half_life_days: Annotated[float, Field(gt=0, le=3650)] = 3.0
     fatigue: Annotated[float, Field(gt=0, le=1)] = Field(default=1.0, description="pull is multiplied by it per repeat")
     cost_per_contact: Money = 0.0
@@ -87,13 +105,15 @@ class Persona(Part):
     share: Annotated[float, Field(gt=0, le=1)] = Field(description="share of the population")
     pace: PositiveMultiplier = Field(default=1.0, description="multiplies base hazards of forward moves")
     patience: PositiveMultiplier = Field(default=1.0, description="divides hazards of exits")
-    reach: Mapping[Name, Multiplier] = Field(default={}, description="by channel: multiplies the rate of contacts")
-    appeal: Mapping[Name, Multiplier] = Field(default={}, description="by channel: multiplies pull")
+    reach: ByName[Multiplier] = Field(
+        default_factory=FrozenDict, description="by channel: multiplies the rate of contacts"
+    )
+    appeal: ByName[Multiplier] = Field(default_factory=FrozenDict, description="by channel: multiplies pull")
     pain: Multiplier = Field(default=1.0, description="multiplies the chance of meeting each pain point")
     satisfaction: Probability = Field(default=0.5, description="satisfaction at the start")
     spending: PositiveMultiplier = Field(default=1.0, description="multiplies the value of a purchase")
     about: Text = ""
-    demographics: Mapping[Name, Text] = {}
+    demographics: ByName[Text] = Field(default_factory=FrozenDict)
     interests: tuple[Text, ...] = ()
     goals: tuple[Text, ...] = ()
     challenges: tuple[Text, ...] = ()
@@ -126,6 +146,8 @@ class ProductExperience(Part):
 
 class World(Part):
     """How customers behave: stages, channels, personas, pain points. Every journey starts in the first stage.
+
+    A world never changes, its mappings included; equal worlds have equal hashes, so a world can be a key.
 
     Raises
     ------
@@ -269,11 +291,24 @@ def _people_problems(world: World) -> Iterator[Problem]:
         for field in ("reach", "appeal"):
             for channel in getattr(persona, field):
                 yield from _unknown(("personas", i, field, channel), channel, world.channel_names, "channel")
+        yield from _appeal_problems(world, i, persona)
     total = math.fsum(persona.share for persona in world.personas)
     if abs(total - 1) > 1e-6:
         yield Problem(("personas",), round(total, 9), "the shares of the personas must sum to 1")
     for i, pain in enumerate(world.pain_points):
         yield from _unknown(("pain_points", i, "stage"), pain.stage, world.stage_names, "stage")
+
+
+def _appeal_problems(world: World, i: int, persona: Persona) -> Iterator[Problem]:
+    """Appeals that make certain what must stay a probability below 1."""
+    for channel in world.channels:
+        appeal = persona.appeal.get(channel.name, 1.0)
+        by_stage = channel.pull if isinstance(channel.pull, Mapping) else {"every stage": channel.pull}
+        for stage, pull in by_stage.items():
+            if appeal * pull >= 1:
+                place = ("personas", i, "appeal", channel.name)
+                total = f"times the pull {pull:g} of {channel.name!r} in {stage} is {appeal * pull:.3g}"
+                yield Problem(place, appeal, f"the appeal for {persona.name!r} {total}; keep it below {1 / pull:.4g}")
 
 
 def _reach_problems(world: World) -> Iterator[Problem]:

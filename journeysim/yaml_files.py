@@ -13,12 +13,27 @@ from pydantic_core import PydanticCustomError
 from journeysim.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Sequence
 
     from pydantic_core import ErrorDetails
 
 Model = TypeVar("Model", bound=BaseModel)
 Place = tuple[str | int, ...]
+
+TAG = "tag: "
+"""How the tags of tagged unions begin: pydantic puts them among the keys of a place, we take them out."""
+
+MAX_NODES = 100_000  # of a file after its aliases are expanded; a packaged world has about a thousand
+MAX_DEPTH = 50  # of keys and lists within each other; a world has six
+
+_ADVICE = {
+    "missing": "this key is required; add it",
+    "dict_type": "expected a mapping, such as {name: value}",
+    "model_type": "expected a mapping with keys",
+    "tuple_type": "expected a list, such as [first, second]",
+    "string_type": "expected text; put it in quotes",
+}
+"""Advice in the words of YAML, where pydantic speaks of Python."""
 
 
 class Problem(NamedTuple):
@@ -55,7 +70,8 @@ def read_model(path: str | Path, model: type[Model]) -> Model:
     try:
         text = Path(path).read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.start} is not UTF-8. Save the file as UTF-8.") from None
+        line = error.object[: error.start].count(b"\n") + 1
+        raise InputError(f"{path} line {line}: byte {error.start} is not UTF-8. Save the file as UTF-8.") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
     return parse_model(text, model, source=str(path))
@@ -65,16 +81,19 @@ def parse_model(text: str, model: type[Model], *, source: str) -> Model:
     """As `read_model`, from text; `source` names it in errors."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-        lines = dict(_lines(root, ()))
+        lines = _lines(root)
         content = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f" line {mark.line + 1}" if mark else ""
-        raise InputError(f"{source}{where}: not valid YAML: {error.problem or error.context}.") from None
+        advice = " Indent with spaces, not tabs." if "\\t" in (error.problem or "") else ""
+        raise InputError(f"{source}{where}: not valid YAML: {error.problem or error.context}.{advice}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{source}: not valid YAML: {error}.") from None
     if not isinstance(content, dict):
-        raise InputError(f"{source}: expected a mapping with keys like {', '.join(list(model.model_fields)[:4])}.")
+        found = "the file is empty" if content is None else f"the top level is a {type(content).__name__}"
+        keys = ", ".join(list(model.model_fields)[:4])
+        raise InputError(f"{source}: {found}; expected a mapping with keys like {keys}.")
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -89,21 +108,27 @@ def to_yaml(model: BaseModel) -> str:
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
 
 
-def _lines(node: yaml.Node | None, place: Place) -> list[tuple[Place, int]]:
-    if node is None:
-        return []
-    found: list[tuple[Place, int]] = [(place, node.start_mark.line + 1)]
-    if isinstance(node, yaml.MappingNode):
-        seen: set[Hashable] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"key {key.value!r} stands twice", problem_mark=key.start_mark)
-            seen.add(key.value)
-            found += [*_lines(value, (*place, key.value)), ((*place, key.value), key.start_mark.line + 1)]
-    elif isinstance(node, yaml.SequenceNode):
-        for i, child in enumerate(node.value):
-            found += _lines(child, (*place, i))
-    return found
+def _lines(root: yaml.Node | None) -> dict[Place, int]:
+    """Line of every place in a file; refuses keys that stand twice, and aliases that expand without end."""
+    lines: dict[Place, int] = {}
+    todo: list[tuple[Place, yaml.Node]] = [((), root)] if root else []
+    while todo:
+        place, node = todo.pop()
+        lines.setdefault(place, node.start_mark.line + 1)
+        if len(lines) > MAX_NODES or len(place) > MAX_DEPTH:
+            limits = f"{MAX_NODES} values or {MAX_DEPTH} levels"
+            problem = f"more than {limits} once aliases (*name) are expanded; write it without them"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                inner = (*place, str(key.value))
+                if inner in lines:
+                    raise yaml.MarkedYAMLError(problem=f"key {key.value!r} stands twice", problem_mark=key.start_mark)
+                lines[inner] = key.start_mark.line + 1
+                todo.append((inner, value))
+        elif isinstance(node, yaml.SequenceNode):
+            todo += (((*place, i), child) for i, child in enumerate(node.value))
+    return lines
 
 
 def _line_of(place: Place, lines: dict[Place, int]) -> int:
@@ -115,13 +140,12 @@ def _line_of(place: Place, lines: dict[Place, int]) -> int:
 def _problems(detail: ErrorDetails, model: type[BaseModel]) -> list[Problem]:
     if "problems" in detail.get("ctx", {}):
         return list(detail["ctx"]["problems"])
-    place = tuple(detail["loc"])
+    place = tuple(step for step in detail["loc"] if not str(step).startswith(TAG))
     if detail["type"] == "extra_forbidden":
         advice = f"unknown key; {did_you_mean(place[-1], _keys_at(place[:-1], model))}"
         return [Problem(place, detail["input"], advice)]
-    if detail["type"] == "missing":
-        return [Problem(place, None, "this key is required; add it")]
-    return [Problem(place, detail["input"], detail["msg"])]
+    found = None if detail["type"] == "missing" else detail["input"]
+    return [Problem(place, found, _ADVICE.get(detail["type"], detail["msg"]))]
 
 
 def _keys_at(place: Place, model: type[BaseModel]) -> list[str]:

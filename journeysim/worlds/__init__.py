@@ -1,0 +1,39 @@
+"""Packaged worlds: one commented YAML file each, and `load` to read them or a file of your own."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from journeysim.errors import InputError
+from journeysim.spec import World
+from journeysim.yaml_files import did_you_mean, parse_model
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+def names() -> tuple[str, ...]:
+    """Names of the packaged worlds.
+
+    >>> names()
+    ('considered-purchase', 'impulse-purchase')
+    """
+    found = (file.name for file in files(__name__).iterdir())
+    return tuple(sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml")))
+
+
+def load(name: str | Path) -> World:
+    """A packaged world by its name, or a world from a YAML file by its path.
+
+    Raises
+    ------
+    InputError : no packaged world has this name, or the file is missing or wrong
+    """
+    if name in names():
+        file = f"{name}.yaml"
+        return parse_model(files(__name__).joinpath(file).read_text(encoding="utf-8"), World, source=file)
+    path = Path(name)
+    if path.suffix in _SUFFIXES or path.is_file():
+        return World.from_yaml(path)
+    advice = did_you_mean(name, names())
+    raise InputError(f"No packaged world is called {str(name)!r}; {advice} A file of your own ends in .yaml.")
