@@ -46,30 +46,33 @@ def stage_map(history: StageHistory, *, title: str = "The journey") -> Figure:
     entries = history.starts.sum(axis=0).copy()
     np.add.at(entries, history.targets[history.targets < len(history.stages)], counts[history.targets < len(entries)])
     widest = max(counts.max(initial=1.0), 1.0)
-    figure = Figure(figsize=(max(7.0, 1.5 * len(history.stages)), 4.6), layout="constrained")
+    top, bottom = 0.35, -1.1
+    figure = Figure(figsize=(max(7.0, 1.45 * len(history.stages)), 3.6), layout="constrained")
     axes = figure.add_subplot()
     for m in np.argsort(-counts):
-        (_origin, target), start = history.moves[m], int(history.origins[m])
-        width = 0.6 + 11 * counts[m] / widest
+        (_, target), start = history.moves[m], int(history.origins[m])
+        width = 0.8 + 13 * counts[m] / widest
         if target == LOST:
             share = counts[m] / entries[start] if entries[start] else 0.0
-            _arrow(axes, (start, -0.24), (start, -0.95), RED, width, rad=0.0)
-            axes.text(start + 0.07, -0.72, f"{share:.0%} lost", color=RED, fontsize=8, va="center")
+            _arrow(axes, (start, -0.24), (start, -0.9), RED, width, rad=0.0)
+            axes.text(start, -0.98, f"{share:.0%} lost", color=RED, fontsize=8, ha="center", va="center")
             continue
         end = history.stages.index(target)
-        forward = history.directions[m] == "forward"
-        side = 0.22 if end > start else -0.22  # arrows bulge upwards to the right, and downwards to the left
-        rad = -0.42 if abs(end - start) > 1 or end < start else 0.0
-        y = 0.0 if rad == 0.0 else side
-        _arrow(axes, (start + (0.36 if rad == 0.0 else 0.1), y), (end - (0.36 if rad == 0.0 else 0.1), y),
-               BLUE if forward else ORANGE, width, rad)  # fmt: skip
+        color = BLUE if history.directions[m] == "forward" else ORANGE
+        if end == start + 1:
+            _arrow(axes, (start + 0.36, 0.0), (end - 0.36, 0.0), color, width, rad=0.0)
+            continue
+        side = 1 if end > start else -1  # arcs rise above the stages to the right, and hang below them to the left
+        _arrow(axes, (start + 0.1 * side, 0.22 * side), (end - 0.1 * side, 0.22 * side), color, width, rad=-0.42)
+        reach = side * (0.3 + 0.21 * abs(end - start))
+        top, bottom = max(top, reach), min(bottom, reach)
     for s, stage in enumerate(history.stages):
         face = "#d7eadf" if stage in history.purchase_stages else PALE
         box = FancyBboxPatch((s - 0.34, -0.2), 0.68, 0.4, boxstyle="round,pad=0.02", fc=face, ec=INK, lw=0.8, zorder=5)
         axes.add_patch(box)
         axes.text(s, 0.06, _plain(stage, 14), ha="center", va="center", fontsize=9, weight="bold", zorder=6)
         axes.text(s, -0.1, f"{entries[s]:,.0f}", ha="center", va="center", fontsize=8, color="#444444", zorder=6)
-    axes.set(xlim=(-0.6, len(history.stages) - 0.4), ylim=(-1.25, 1.25))
+    axes.set(xlim=(-0.5, len(history.stages) - 0.4), ylim=(bottom - 0.3, top + 0.1))
     axes.set_axis_off()
     axes.set_title(_plain(title), loc="left", fontsize=12, weight="bold")
     note = "Numbers in boxes: entries. Blue: forward, orange: back, red: lost (share of entries). Width: customers."
@@ -181,13 +184,20 @@ def _truth_shares(truth: IncrementalEffects, channels: Sequence[str]) -> FloatAr
 def _arrow(
     axes: Axes, start: tuple[float, float], end: tuple[float, float], color: str, width: float, rad: float
 ) -> None:
-    style = f"arc3,rad={rad}"
-    axes.add_patch(
-        FancyArrowPatch(
-            start, end, connectionstyle=style, arrowstyle="-|>", mutation_scale=6 + 1.2 * width, lw=width,
-            color=color, alpha=0.45, shrinkA=0, shrinkB=0, zorder=2,
-        )
-    )  # fmt: skip
+    arrow = FancyArrowPatch(
+        start,
+        end,
+        connectionstyle=f"arc3,rad={rad}",
+        arrowstyle=f"simple,tail_width={width},head_width={width + 5},head_length={4 + width / 2}",
+        mutation_scale=1,
+        color=color,
+        alpha=0.45,
+        lw=0,
+        shrinkA=0,
+        shrinkB=0,
+        zorder=2,
+    )
+    axes.add_patch(arrow)
 
 
 def _tidy(axes: Axes, title: str) -> None:

@@ -1,0 +1,162 @@
+"""Sections of a report: what was found, in words, pictures and tables. Shared by the demo and the analysis of real logs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from journeysim.attribution import attribute, methods
+from journeysim.forecast import conversion_curve
+from journeysim.plots import attribution_chart, curve_chart, forecast_chart, stage_map
+from journeysim.report import Section, Table
+from journeysim.scores import forecast_against_simulation, share_error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from journeysim.attribution import Attribution
+    from journeysim.bayes import Posterior
+    from journeysim.forecast import Forecast
+    from journeysim.journeys import Journeys
+    from journeysim.scenario import Scenario
+    from journeysim.simulation import IncrementalEffects, SimulatedChange
+    from journeysim.stage_history import StageHistory
+
+WHY_THEY_DIFFER = (
+    "Where forecast and simulation differ by more than chance, the reason is what a stage model leaves out. It takes "
+    "the hazard of a move to be the same throughout a stay. In the simulated world it is not: the influence of contacts "
+    "builds up and fades, pain points split the customers of a stage into those who met one and those who did not (the "
+    "unhindered move on first), triggered contacts come after a delay, and satisfaction carries over from one stage to "
+    "the next. More customers do not mend that; they only make it easier to see."
+)
+SHARES = {"share": ".1%", "removal_effect": ".4f", "conversions": ",.1f", "value": ",.0f"}
+CHANGES = {
+    "baseline": ".2%", "forecast": ".2%", "difference": "+.3%", "low": "+.3%", "high": "+.3%", "p_improves": ".1%",
+}  # fmt: skip
+
+
+def attributions(journeys: Journeys) -> dict[str, Attribution]:
+    """What every method of the registry says of the journeys."""
+    return {method: attribute(journeys, method) for method in methods()}
+
+
+def attribution_table(results: Mapping[str, Attribution]) -> pl.DataFrame:
+    """All results under each other: method, channel, conversions, value, share, removal_effect."""
+    return pl.concat(result.to_frame().insert_column(0, _constant(name, result)) for name, result in results.items())
+
+
+def attribution_section(
+    results: Mapping[str, Attribution], journeys: Journeys, *, truth: IncrementalEffects | None = None
+) -> Section:
+    """Credit by method; in a simulated world beside the truth."""
+    shares = {method: result.share for method, result in results.items()}
+    paragraphs = [
+        f"{journeys.n_conversions:,.0f} conversions had at least one touch and are credited to "
+        f"{len(journeys.channels)} channels; {journeys.untouched_conversions:,.0f} had none and are credited to nobody.",
+        *journeys.notes,
+    ]
+    if _one_channel_each(journeys):
+        paragraphs.append(
+            "No journey met more than one channel, so all methods must agree: this log cannot say how channels share "
+            "the work."
+        )
+    tables = [Table(results["markov"].to_frame(), "Markov removal effects, order 1", SHARES)]
+    if truth is not None:
+        true_share = {name: share for name, share in zip(truth.channels, truth.share, strict=True)}
+        reference = np.array([true_share[name] for name in journeys.channels])
+        errors = {method: share_error(share, reference) for method, share in shares.items()}
+        best, worst = min(errors, key=errors.__getitem__), max(errors, key=errors.__getitem__)
+        paragraphs.insert(
+            0,
+            "Because this world is simulated, the truth is known: each channel was switched off in turn, on the same "
+            f"random draws. {best} comes closest and still puts {errors[best]:.0%} of the credit in the wrong place; "
+            f"{worst} misplaces {errors[worst]:.0%}.",
+        )
+        ranking = pl.DataFrame({"method": list(errors), "credit in the wrong place": list(errors.values())})
+        tables.append(Table(ranking.sort(ranking.columns[1]), "", {ranking.columns[1]: ".1%"}))
+        formats = {"share": ".1%", "effect": ".2%", "standard_error": ".2%", "conversions": ",.0f"}
+        tables.append(Table(truth.to_frame().sort("effect", descending=True), "True incremental effects", formats))
+    chart = attribution_chart(journeys.channels, shares, truth=truth)
+    return Section("Attribution", tuple(paragraphs), {"Share of credit by channel and method": chart}, tuple(tables))
+
+
+def journey_section(history: StageHistory, tables: Sequence[Table]) -> Section:
+    """The map of the journey and the figures of the log."""
+    return Section("The journey", (), {"Map of the journey": stage_map(history)}, tuple(tables))
+
+
+def model_section(posterior: Posterior, *, observed: Table | None = None, note: str = "") -> Section:
+    """What the stage model was fitted to, whether to trust the fit, and its rates."""
+    history = posterior.history
+    paragraphs = (
+        f"Hazards of {len(history.moves)} moves in {len(history.segments)} segments were fitted to "
+        f"{history.counts.sum():,.0f} moves over {history.exposure_days.sum():,.0f} customer-days. "
+        f"{posterior.diagnostics.verdict}",
+        *([note] if note else []),
+    )
+    formats = {"count": ",.0f", "days": ",.2f", "ess": ",.0f", "rhat": ".3f"}
+    rates = Table(posterior.summary(), "Rates of moves per day, with 90% intervals", formats)
+    return Section("The stage model", paragraphs, {}, (rates,) if observed is None else (observed, rates))
+
+
+def forecast_section(
+    result: Forecast, posterior: Posterior, scenarios: Sequence[Scenario], *, simulated: Sequence[SimulatedChange] = ()
+) -> Section:
+    """What each scenario would do, and, for a simulated world, whether the simulator agrees."""
+    paragraphs = [*forecast_sentences(result)]
+    tables = [Table(result.to_frame(), "Forecasts with 90% intervals", CHANGES)]
+    if simulated:
+        comparison = forecast_against_simulation(result, simulated)
+        agreeing = int(comparison["agrees"].sum())
+        paragraphs.append(
+            f"The simulator was asked the same questions, with other random draws. {agreeing} of {len(comparison)} "
+            "differences agree with the forecast within three joint standard errors (posterior and Monte Carlo)."
+        )
+        paragraphs += [*_disagreements(comparison)]
+        formats = {"forecast": "+.3%", "simulated": "+.3%", "gap": "+.3%", "joint_error": ".3%", "z": "+.1f"}
+        tables.append(Table(comparison, "Forecast against simulation", formats))
+    days = np.linspace(0.0, result.conversion_days, 61)
+    best = max(scenarios, key=lambda scenario: float(result.difference(scenario.name, "conversion").mean()))
+    curves = {
+        "as it is": conversion_curve(posterior, days),
+        best.name: conversion_curve(posterior, days, best),
+    }
+    chart = forecast_chart(result, simulated=simulated)
+    curve = curve_chart(days, curves, ylabel="customers who have purchased", title="Conversion over time, forecast")
+    figures = {"Change per scenario with intervals": chart, "Share of customers who have purchased, by day": curve}
+    return Section("What if?", tuple(paragraphs), figures, tuple(tables))
+
+
+def forecast_sentences(result: Forecast) -> list[str]:
+    """One sentence per scenario: what it does to conversion, with its interval."""
+    sentences = []
+    for row in result.to_frame().filter(pl.col("measure") == "conversion").iter_rows(named=True):
+        sentences.append(
+            f"{row['scenario']}: conversion within {row['days']:g} days goes from {row['baseline']:.2%} to "
+            f"{row['forecast']:.2%} ({100 * row['difference']:+.2f} percentage points, 90% interval "
+            f"{100 * row['low']:+.2f} to {100 * row['high']:+.2f}; probability of an improvement {row['p_improves']:.1%})."
+        )
+    return sentences
+
+
+def _disagreements(comparison: pl.DataFrame) -> list[str]:
+    differing = comparison.filter(~pl.col("agrees"))
+    if differing.is_empty():
+        return []
+    listed = "; ".join(
+        f"{row['scenario']}, {row['measure']}: forecast {100 * row['forecast']:+.2f}, simulated "
+        f"{100 * row['simulated']:+.2f} percentage points"
+        for row in differing.iter_rows(named=True)
+    )
+    return [f"They differ here: {listed}. {WHY_THEY_DIFFER}"]
+
+
+def _one_channel_each(journeys: Journeys) -> bool:
+    firsts = np.repeat(journeys.codes[journeys.offsets[:-1]], np.diff(journeys.offsets))
+    return bool((journeys.codes == firsts).all()) and len(journeys.channels) > 1
+
+
+def _constant(name: str, result: Attribution) -> pl.Series:
+    return pl.Series("method", [name] * len(result.channels))
