@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 INTERVAL = (0.05, 0.95)
 """Quantiles of the 90% intervals in tables and plots."""
 
+NO_CHANGE = 1e-10
+"""Differences below this are rounding: the scenario does not touch the measure."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measures:
@@ -72,7 +75,8 @@ class Forecast:
         """One row per scenario and measure.
 
         Columns: scenario, measure, days, baseline, forecast (posterior means, shares of customers), difference with its
-        central 90% interval low to high, and p_improves, the posterior probability that the difference is positive.
+        central 90% interval low to high, and p_improves, the posterior probability that the difference is positive
+        (null where the scenario cannot change the measure at all).
         """
         rows = []
         for scenario, changed in zip(self.scenarios, self.changed, strict=True):
@@ -89,10 +93,10 @@ class Forecast:
                         "difference": float(difference.mean()),
                         "low": float(low),
                         "high": float(high),
-                        "p_improves": float((difference > 0).mean()),
+                        "p_improves": float((difference > 0).mean()) if np.abs(difference).max() > NO_CHANGE else None,
                     }
                 )
-        return pl.DataFrame(rows)
+        return pl.DataFrame(rows, schema_overrides={"p_improves": pl.Float64})
 
 
 def forecast(

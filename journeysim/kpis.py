@@ -248,3 +248,45 @@ def _known(value: object) -> float | None:
 
 def _ratio(numerator: float | None, denominator: float | None) -> float | None:
     return numerator / denominator if numerator is not None and denominator else None
+
+
+def converted_within(log: EventLog, days: float) -> Estimate:
+    """Share of customers who purchase within some days of their first event, with a 95% interval.
+
+    Customers who were not observed for so long are censored (Kaplan-Meier); those who are lost never purchase, and
+    count as observed until the window ends. Nulls if nobody was observed for so long.
+    """
+    everyone, _ = _observed(log, _segments(log, None))
+    who, first_rows = np.unique(log.customer_codes(), return_index=True)
+    followed = log.end.timestamp() / 86_400 - log.times_us()[first_rows] / _US_PER_DAY
+    until = everyone["days_to_purchase"].to_numpy()[who]
+    bought = ~np.isnan(until)
+    value, low, high = survival(days, np.where(bought, until, followed), bought)
+    return tuple(None if x is None else 1 - x for x in (value, high, low))  # type: ignore[return-value]
+
+
+def pain_points(log: EventLog) -> pl.DataFrame:
+    """Who met each pain point, and how many of these and of the others purchased.
+
+    Those who come furthest have most chances to meet one: the columns compare, they do not tell what it costs.
+
+    Returns
+    -------
+    One row per pain point: `pain_point`, `customers`, `share_of_customers`, `converted` (share of those who met it),
+    `converted_otherwise` (share of those who did not)
+    """
+    names = log.names_in("pain_point")
+    kinds, who, pain = log.codes("kind", KINDS), log.customer_codes(), log.codes("pain_point", names)
+    bought = np.zeros(log.n_customers, dtype=bool)
+    bought[who[kinds == KINDS.index("purchase")]] = True
+    rows = []
+    for k, name in enumerate(names):
+        met = np.zeros(log.n_customers, dtype=bool)
+        met[who[pain == k]] = True
+        share, _, _ = wilson(int(bought[met].sum()), int(met.sum()))
+        otherwise, _, _ = wilson(int(bought[~met].sum()), int((~met).sum()))
+        rows.append((name, int(met.sum()), float(met.mean()), share, otherwise))
+    number = pl.Float64
+    schema = {"pain_point": pl.String, "customers": pl.Int64, "share_of_customers": number}
+    schema |= {"converted": number, "converted_otherwise": number}
+    return pl.DataFrame(rows, schema=schema, orient="row")

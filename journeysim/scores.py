@@ -40,7 +40,7 @@ def forecast_against_simulation(forecast: Forecast, simulated: Sequence[Simulate
             found = getattr(change, measure)
             joint = float(np.hypot(draws.std(ddof=1), getattr(change, f"{measure}_error")))
             gap = float(draws.mean() - found)
-            z = gap / joint if joint > 0 else 0.0 if abs(gap) < 1e-12 else float("inf")  # noqa: PLR2004
+            z = gap / joint if joint > 0 else 0.0 if abs(gap) < 1e-12 else float("inf")
             rows.append((change.scenario, measure, float(draws.mean()), found, gap, joint, z, abs(z) <= AGREEMENT_Z))
     columns = ["scenario", "measure", "forecast", "simulated", "gap", "joint_error", "z", "agrees"]
     return pl.DataFrame(rows, schema=columns, orient="row")

@@ -1,4 +1,4 @@
-"""Sections of a report: what was found, in words, pictures and tables. Shared by the demo and the analysis of real logs."""
+"""Sections of a report: what was found, in words, pictures and tables; for the demo and for real logs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from journeysim.attribution import attribute, methods
 from journeysim.forecast import conversion_curve
 from journeysim.plots import attribution_chart, curve_chart, forecast_chart, stage_map
 from journeysim.report import Section, Table
-from journeysim.scores import forecast_against_simulation, share_error
+from journeysim.scores import AGREEMENT_Z, forecast_against_simulation, share_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,16 +25,18 @@ if TYPE_CHECKING:
     from journeysim.stage_history import StageHistory
 
 WHY_THEY_DIFFER = (
-    "Where forecast and simulation differ by more than chance, the reason is what a stage model leaves out. It takes "
-    "the hazard of a move to be the same throughout a stay. In the simulated world it is not: the influence of contacts "
-    "builds up and fades, pain points split the customers of a stage into those who met one and those who did not (the "
-    "unhindered move on first), triggered contacts come after a delay, and satisfaction carries over from one stage to "
-    "the next. More customers do not mend that; they only make it easier to see."
+    "What forecast and simulation cannot agree on is what a stage model leaves out. It takes the hazard of a move to "
+    "be the same throughout a stay. In the simulated world it is not: the influence of contacts builds up and fades, "
+    "pain points hold back some customers of a stage while the others move on, triggered contacts come after a delay, "
+    "and satisfaction carries over from one stage to the next. More customers do not mend that; they show it better."
 )
 SHARES = {"share": ".1%", "removal_effect": ".4f", "conversions": ",.1f", "value": ",.0f"}
 CHANGES = {
-    "baseline": ".2%", "forecast": ".2%", "difference": "+.3%", "low": "+.3%", "high": "+.3%", "p_improves": ".1%",
-}  # fmt: skip
+    **dict.fromkeys(("baseline", "forecast"), ".2%"),
+    **dict.fromkeys(("difference", "low", "high"), "+.3%"),
+    "p_improves": ".1%",
+    "days": "g",
+}
 
 
 def attributions(journeys: Journeys) -> dict[str, Attribution]:
@@ -47,14 +49,60 @@ def attribution_table(results: Mapping[str, Attribution]) -> pl.DataFrame:
     return pl.concat(result.to_frame().insert_column(0, _constant(name, result)) for name, result in results.items())
 
 
+def credit_table(results: Mapping[str, Attribution], truth: IncrementalEffects) -> pl.DataFrame:
+    """Share per channel, a column for each method, and the true incremental share; the truly greatest first."""
+    true_share = pl.DataFrame({"channel": truth.channels, "truth": truth.share})
+    for method, result in results.items():
+        shares = result.to_frame().select("channel", pl.col("share").alias(method))
+        true_share = true_share.join(shares, on="channel", how="left")
+    return true_share.sort("truth", descending=True)
+
+
+def kpi_table(figures: pl.DataFrame) -> Table:
+    """KPIs for readers: each value in its unit."""
+    shown = [
+        (row["kpi"].replace("_", " "), in_unit(row["value"], row["unit"]), _interval(row))
+        for row in figures.iter_rows(named=True)
+        if row["value"] is not None
+    ]
+    return Table(pl.DataFrame(shown, schema=["figure", "value", "95% interval"], orient="row"), "Key figures")
+
+
+def drop_off_table(stages: pl.DataFrame) -> Table:
+    """What became of those who entered each stage."""
+    return Table(stages, "Drop-off by stage", {"drop_off": ".1%"})
+
+
+def percent(share: float | None) -> str:
+    """A share in words; unknown where there is none."""
+    return "unknown" if share is None else f"{share:.1%}"
+
+
+def in_unit(value: float | None, unit: str) -> str:
+    """A figure with as many decimals as its unit deserves."""
+    if value is None:
+        return "–"
+    formats = {"share": ".1%", "count": ",.4g" if value < 1000 else ",.0f", "money": ",.2f", "days": ",.1f days"}
+    pattern = formats.get(unit, ",.2f")
+    return f"{value:{pattern.removesuffix(' days')}}{' days' if pattern.endswith('days') else ''}"
+
+
+def _interval(row: Mapping[str, object]) -> str:
+    if row["low"] is None:
+        return ""
+    return f"{in_unit(row['low'], str(row['unit']))} to {in_unit(row['high'], str(row['unit']))}"  # type: ignore[arg-type]
+
+
 def attribution_section(
     results: Mapping[str, Attribution], journeys: Journeys, *, truth: IncrementalEffects | None = None
 ) -> Section:
     """Credit by method; in a simulated world beside the truth."""
     shares = {method: result.share for method, result in results.items()}
+    untouched = journeys.untouched_conversions
     paragraphs = [
         f"{journeys.n_conversions:,.0f} conversions had at least one touch and are credited to "
-        f"{len(journeys.channels)} channels; {journeys.untouched_conversions:,.0f} had none and are credited to nobody.",
+        f"{len(journeys.channels)} channels"
+        + (f"; {untouched:,.0f} had none, and no channel is credited with them." if untouched else "."),
         *journeys.notes,
     ]
     if _one_channel_each(journeys):
@@ -64,7 +112,7 @@ def attribution_section(
         )
     tables = [Table(results["markov"].to_frame(), "Markov removal effects, order 1", SHARES)]
     if truth is not None:
-        true_share = {name: share for name, share in zip(truth.channels, truth.share, strict=True)}
+        true_share = dict(zip(truth.channels, truth.share, strict=True))
         reference = np.array([true_share[name] for name in journeys.channels])
         errors = {method: share_error(share, reference) for method, share in shares.items()}
         best, worst = min(errors, key=errors.__getitem__), max(errors, key=errors.__getitem__)
@@ -110,11 +158,12 @@ def forecast_section(
     if simulated:
         comparison = forecast_against_simulation(result, simulated)
         agreeing = int(comparison["agrees"].sum())
-        paragraphs.append(
+        paragraphs += [
             f"The simulator was asked the same questions, with other random draws. {agreeing} of {len(comparison)} "
-            "differences agree with the forecast within three joint standard errors (posterior and Monte Carlo)."
-        )
-        paragraphs += [*_disagreements(comparison)]
+            f"differences agree with the forecast within {AGREEMENT_Z:g} joint standard errors (posterior and Monte "
+            f"Carlo).{_disagreements(comparison)}",
+            WHY_THEY_DIFFER,
+        ]
         formats = {"forecast": "+.3%", "simulated": "+.3%", "gap": "+.3%", "joint_error": ".3%", "z": "+.1f"}
         tables.append(Table(comparison, "Forecast against simulation", formats))
     days = np.linspace(0.0, result.conversion_days, 61)
@@ -133,24 +182,25 @@ def forecast_sentences(result: Forecast) -> list[str]:
     """One sentence per scenario: what it does to conversion, with its interval."""
     sentences = []
     for row in result.to_frame().filter(pl.col("measure") == "conversion").iter_rows(named=True):
+        name = f"{row['scenario'][0].upper()}{row['scenario'][1:]}"
+        if row["p_improves"] is None:
+            sentences.append(f"{name}: no change of conversion, which stays at {row['baseline']:.2%}.")
+            continue
         sentences.append(
-            f"{row['scenario']}: conversion within {row['days']:g} days goes from {row['baseline']:.2%} to "
-            f"{row['forecast']:.2%} ({100 * row['difference']:+.2f} percentage points, 90% interval "
-            f"{100 * row['low']:+.2f} to {100 * row['high']:+.2f}; probability of an improvement {row['p_improves']:.1%})."
+            f"{name}: conversion within {row['days']:g} days goes from {row['baseline']:.2%} to {row['forecast']:.2%}, "
+            f"by {100 * row['difference']:+.2f} percentage points (90% interval {100 * row['low']:+.2f} to "
+            f"{100 * row['high']:+.2f}; probability of an improvement {row['p_improves']:.1%})."
         )
     return sentences
 
 
-def _disagreements(comparison: pl.DataFrame) -> list[str]:
-    differing = comparison.filter(~pl.col("agrees"))
-    if differing.is_empty():
-        return []
-    listed = "; ".join(
+def _disagreements(comparison: pl.DataFrame) -> str:
+    listed = [
         f"{row['scenario']}, {row['measure']}: forecast {100 * row['forecast']:+.2f}, simulated "
         f"{100 * row['simulated']:+.2f} percentage points"
-        for row in differing.iter_rows(named=True)
-    )
-    return [f"They differ here: {listed}. {WHY_THEY_DIFFER}"]
+        for row in comparison.filter(~pl.col("agrees")).iter_rows(named=True)
+    ]
+    return f" They differ here: {'; '.join(listed)}." if listed else ""
 
 
 def _one_channel_each(journeys: Journeys) -> bool:

@@ -67,14 +67,17 @@ def read_model(path: str | Path, model: type[Model]) -> Model:
     InputError : the file is missing, not UTF-8, not YAML, or breaks a rule of the model; every broken rule is
         listed with its line.
     """
+    return parse_model(read_text(path), model, source=str(path))
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a UTF-8 file. Raises InputError if it cannot be read or is not UTF-8."""
     try:
-        text = Path(path).read_bytes().decode("utf-8")
+        return Path(path).read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise InputError(f"{path} line {line}: byte {error.start} is not UTF-8. Save the file as UTF-8.") from None
+        raise InputError(f"{path}: byte {error.start} is not UTF-8. Save the file as UTF-8.") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
-    return parse_model(text, model, source=str(path))
 
 
 def parse_model(text: str, model: type[Model], *, source: str) -> Model:

@@ -124,8 +124,8 @@ FAULTS = {
     "no such column": (GOOD.replace("path", "journey"), "there is no column 'path'. Found: 'journey', 'total_conversi"),
     "near miss": (GOOD.replace("total_conversions", "total_conversion"), "Did you mean 'total_conversion'?"),
     "near miss of an optional column": (GOOD.replace("total_null", "total_nulls"), "Did you mean 'total_nulls'?"),
-    "not UTF-8": (GOOD.encode() + b"caf\xe9;1;1;1\n", f"not UTF-8: byte 0xe9 at offset {len(GOOD) + 3}"),
-    "UTF-16": (GOOD.encode("utf-16"), "not UTF-8: byte 0xff at offset 0"),
+    "not UTF-8": (GOOD.encode() + b"caf\xe9;1;1;1\n", f"line {GOOD.count(chr(10)) + 1}: byte 0xe9 is not UTF-8"),
+    "UTF-16": (GOOD.encode("utf-16"), "line 1: byte 0xff is not UTF-8"),
 }
 
 
@@ -142,10 +142,10 @@ def test_every_fault_is_named_where_it_is(write, fault):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("paths.csv.gz", b"not gzip", "not a complete gzip file"),
-        ("paths.csv.gz", gzip.compress(GOOD.encode())[:-9], "not a complete gzip file"),
+        ("paths.csv.gz", b"not gzip", "cannot be read"),
+        ("paths.csv.gz", gzip.compress(GOOD.encode())[:-9], "cannot be read"),
         ("paths.parquet", b"not parquet", "not a Parquet file"),
-        ("paths.xlsx", b"", "expected a file that ends in .csv, .csv.gz or .parquet"),
+        ("paths.xlsx", b"", "expected a file that ends in .csv"),
     ],
 )
 def test_files_of_another_kind_are_refused(write, name, content, message):
@@ -161,9 +161,9 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
-        ({"path": ["a", None], "total_conversions": [1, 2]}, "paths, row 2: column 'path' is blank"),
-        ({"path": ["a", "b"], "total_conversions": [1, None]}, "paths, row 2: column 'total_conversions' is blank"),
-        ({"path": ["a"], "total_conversions": [float("nan")]}, "paths, row 1: column 'total_conversions' is nan"),
+        ({"path": ["a", None], "total_conversions": [1, 2]}, "paths row 2: column 'path' is blank"),
+        ({"path": ["a", "b"], "total_conversions": [1, None]}, "paths row 2: column 'total_conversions' is blank"),
+        ({"path": ["a"], "total_conversions": [float("nan")]}, "paths row 1: column 'total_conversions' is nan"),
         ({"path": [1], "total_conversions": [1]}, "column 'path' holds Int64, expected text"),
         ({"path": ["a"], "total_conversions": [[1]]}, "column 'total_conversions' holds List"),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from journeysim.errors import InputError
 from journeysim.spec import World
-from journeysim.yaml_files import did_you_mean, parse_model
+from journeysim.yaml_files import did_you_mean, parse_model, read_text
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -29,11 +29,23 @@ def load(name: str | Path) -> World:
     ------
     InputError : no packaged world has this name, or the file is missing or wrong
     """
+    path = Path(name)
+    if name not in names() and (path.suffix in _SUFFIXES or path.is_file()):
+        return World.from_yaml(path)
+    return parse_model(source(name), World, source=f"{name}.yaml")
+
+
+def source(name: str | Path) -> str:
+    """The YAML of a packaged world with its comments, or of a file.
+
+    Raises
+    ------
+    InputError : no packaged world has this name, or the file cannot be read
+    """
     if name in names():
-        file = f"{name}.yaml"
-        return parse_model(files(__name__).joinpath(file).read_text(encoding="utf-8"), World, source=file)
+        return files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
     path = Path(name)
     if path.suffix in _SUFFIXES or path.is_file():
-        return World.from_yaml(path)
+        return read_text(path)
     advice = did_you_mean(name, names())
     raise InputError(f"No packaged world is called {str(name)!r}; {advice} A file of your own ends in .yaml.")
