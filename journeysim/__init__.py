@@ -1,3 +1,86 @@
-"""journeysim: simulate customer journeys, attribute conversions, forecast improvements."""
+"""journeysim: simulate customer journeys, attribute conversions to channels, forecast what an improvement would do.
+
+Every public name is loaded when it is first used (SPEC 1), so that importing the package is quick and loads neither a
+sampler nor a compiler nor a plotting library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from journeysim.attribution import Attribution, RemovalEffect, TimeDecay, attribute, methods
+    from journeysim.bayes import Posterior, StageModel
+    from journeysim.errors import InputError
+    from journeysim.event_map import EventMap, read_events
+    from journeysim.events import EventLog
+    from journeysim.forecasts import Forecast, forecast
+    from journeysim.interop import journeys_from_paths, read_paths
+    from journeysim.journeys import Journeys, to_journeys
+    from journeysim.log_files import read_log, write_csv, write_log
+    from journeysim.scenario import Scenario, StageChange, improve_stage
+    from journeysim.simulation import incremental_effects, simulate, simulate_changes
+    from journeysim.spec import World
+    from journeysim.stage_history import StageHistory, to_stage_history
+
+_HOMES = {
+    "attribution": ("Attribution", "RemovalEffect", "TimeDecay", "attribute", "methods"),
+    "bayes": ("Posterior", "StageModel"),
+    "errors": ("InputError",),
+    "event_map": ("EventMap", "read_events"),
+    "events": ("EventLog",),
+    "forecasts": ("Forecast", "forecast"),
+    "interop": ("journeys_from_paths", "read_paths"),
+    "journeys": ("Journeys", "to_journeys"),
+    "log_files": ("read_log", "write_csv", "write_log"),
+    "scenario": ("Scenario", "StageChange", "improve_stage"),
+    "simulation": ("incremental_effects", "simulate", "simulate_changes"),
+    "spec": ("World",),
+    "stage_history": ("StageHistory", "to_stage_history"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Attribution",
+    "EventLog",
+    "EventMap",
+    "Forecast",
+    "InputError",
+    "Journeys",
+    "Posterior",
+    "RemovalEffect",
+    "Scenario",
+    "StageChange",
+    "StageHistory",
+    "StageModel",
+    "TimeDecay",
+    "World",
+    "attribute",
+    "forecast",
+    "improve_stage",
+    "incremental_effects",
+    "journeys_from_paths",
+    "methods",
+    "read_events",
+    "read_log",
+    "read_paths",
+    "simulate",
+    "simulate_changes",
+    "to_journeys",
+    "to_stage_history",
+    "write_csv",
+    "write_log",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME_OF:
+        return getattr(import_module(f"journeysim.{_HOME_OF[name]}"), name)
+    raise AttributeError(f"module 'journeysim' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from journeysim import sections
 from journeysim.bayes import StageModel
-from journeysim.forecast import forecast
+from journeysim.forecasts import forecast
 from journeysim.journeys import to_journeys
 from journeysim.kpis import converted_within, drop_off, kpis, pain_points
 from journeysim.log_files import new_directory

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from journeysim import sections, worlds
 from journeysim.bayes import StageModel
-from journeysim.forecast import forecast
+from journeysim.forecasts import forecast
 from journeysim.journeys import to_journeys
 from journeysim.kpis import drop_off, kpis
 from journeysim.log_files import fill_log_directory, new_directory

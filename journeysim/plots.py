@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.ticker import PercentFormatter
 
-from journeysim.forecast import INTERVAL
+from journeysim.forecasts import INTERVAL
 from journeysim.moves import LOST
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from journeysim.forecast import Forecast
+    from journeysim.forecasts import Forecast
     from journeysim.simulation.truth import IncrementalEffects
     from journeysim.simulation.whatif import SimulatedChange
     from journeysim.stage_history import StageHistory

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from journeysim.forecast import Forecast
+    from journeysim.forecasts import Forecast
     from journeysim.simulation.whatif import SimulatedChange
 
     FloatArray = NDArray[np.float64]

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from journeysim.attribution import attribute, methods
-from journeysim.forecast import conversion_curve
+from journeysim.forecasts import conversion_curve
 from journeysim.plots import attribution_chart, curve_chart, forecast_chart, stage_map
 from journeysim.report import Section, Table
 from journeysim.scores import AGREEMENT_Z, forecast_against_simulation, share_error
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from journeysim.attribution import Attribution
     from journeysim.bayes import Posterior
-    from journeysim.forecast import Forecast
+    from journeysim.forecasts import Forecast
     from journeysim.journeys import Journeys
     from journeysim.scenario import Scenario
     from journeysim.simulation import IncrementalEffects, SimulatedChange

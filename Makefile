@@ -1,0 +1,55 @@
+# make help        what can be made
+# make PYTHON=python3.13 test    with another interpreter (use a VENV of its own, see below)
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# Where this is set, every process compiles what it imports anew: imports take several times as long.
+unexport PYTHONDONTWRITEBYTECODE
+
+# `make help` prints the text behind "##".
+.PHONY: help demo test check slow bench notebooks experiments format clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $(STAMP)
+
+demo: $(STAMP) ## simulate, attribute, fit, forecast, report: all into out/demo
+	rm -rf out/demo
+	$(BIN)/journeysim demo --out out/demo
+
+test: $(STAMP) ## fast tests
+	$(BIN)/python -m pytest -m "not slow" -n 2 --durations 5
+
+check: $(STAMP) ## lint, formatting, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+slow: $(STAMP) ## samplers, calibration and big simulations
+	$(BIN)/python -m pytest -m slow -n 2 --durations 10
+
+bench: $(STAMP) ## speed, against peers in the same run
+	@for script in benchmarks/speed/*.py; do $(BIN)/python $$script || exit 1; done
+
+notebooks: $(STAMP) ## run every notebook
+	@for story in notebooks/*.py; do $(BIN)/jupytext --quiet --to ipynb --execute --output out/notebooks/$$(basename $$story .py).ipynb $$story || exit 1; echo "$$story ran"; done
+
+experiments: $(STAMP) ## run every experiment
+	@for script in experiments/*.py; do $(BIN)/python $$script || exit 1; done
+
+format: $(STAMP) ## mend formatting and what lint can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove the environment, caches and results
+	rm -rf $(VENV) out .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
