@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
+from channel_effects import channel_effects, share_lost, up_to_purchase
 
 from journeysim import worlds
 from journeysim.errors import InputError
@@ -45,19 +46,6 @@ BELIEVABLE = {
 }
 
 
-class Channels(NamedTuple):
-    """Shares of first purchases: lost without the channel, and credited to it as the last touch."""
-
-    incremental: dict[str, float]
-    last_touch: dict[str, float]
-    caused: float  # share whose journey had a move that some contact caused
-
-
-def buyers_of(log: EventLog) -> pl.DataFrame:
-    events = log.to_polars().with_columns(pl.col("kind", "channel", "cause").cast(pl.String))
-    return events.filter(pl.col("kind") == "purchase").group_by("customer").agg(pl.col("time").min().alias("bought"))
-
-
 @pytest.fixture(scope="module", params=worlds.names())
 def world(request: pytest.FixtureRequest) -> World:
     return worlds.load(request.param)
@@ -66,25 +54,6 @@ def world(request: pytest.FixtureRequest) -> World:
 @pytest.fixture(scope="module")
 def log(world: World) -> EventLog:
     return simulate(world, n_customers=N, horizon_days=DAYS[world.name], seed=1)
-
-
-@pytest.fixture(scope="module")
-def channels(world: World, log: EventLog) -> Channels:
-    buyers = buyers_of(log)
-    events = log.to_polars().with_columns(pl.col("kind", "channel", "cause").cast(pl.String))
-    before = events.join(buyers, on="customer").filter(pl.col("time") <= pl.col("bought"))
-    last = before.filter(pl.col("kind") == "touch").group_by("customer").agg(pl.col("channel").last())["channel"]
-    caused = before.filter(pl.col("cause").is_in(world.channel_names))["customer"].n_unique() / len(buyers)
-
-    def left(channel: str) -> float:
-        twin = simulate(world.without(channel), n_customers=N, horizon_days=DAYS[world.name], seed=1)
-        return len(buyers_of(twin)) / len(buyers)
-
-    return Channels(
-        {name: 1 - left(name) for name in world.channel_names},
-        {name: (last == name).mean() or 0.0 for name in world.channel_names},  # type: ignore[misc]
-        caused,
-    )
 
 
 def test_the_packaged_worlds_have_the_names_of_their_files() -> None:
@@ -156,17 +125,19 @@ def test_every_stage_is_entered_and_loses_some(log: EventLog) -> None:
     assert frame["drop_off"].is_between(0.005, 0.4).all()
 
 
-def test_contacts_matter_but_do_not_decide_everything(world: World, log: EventLog, channels: Channels) -> None:
-    assert 0.3 < channels.caused < 0.65
-    nothing = simulate(world.without(*world.channel_names), n_customers=N, horizon_days=DAYS[world.name], seed=1)
-    assert 0.25 < 1 - len(buyers_of(nothing)) / len(buyers_of(log)) < 0.5
+def test_contacts_matter_but_do_not_decide_everything(world: World, log: EventLog) -> None:
+    before = up_to_purchase(log)
+    pushed = before.filter(pl.col("cause").is_in(world.channel_names))["customer"].n_unique()
+    assert 0.3 < pushed / before["customer"].n_unique() < 0.65
+    assert 0.25 < share_lost(world, log, *world.channel_names) < 0.5
 
 
-def test_channels_differ_from_what_last_touch_says(world: World, channels: Channels) -> None:
+def test_channels_differ_from_what_last_touch_says(world: World, log: EventLog) -> None:
+    effects = channel_effects(world, log)
+    incremental, last_touch = (dict(effects.select("channel", of).iter_rows()) for of in ("incremental", "last_touch"))
     # twin runs share all draws: the standard error of an effect of 2% of 1,300 buyers is about 0.4 points
-    assert all(-0.01 < effect < 0.2 for effect in channels.incremental.values())
-    assert channels.last_touch["retargeting"] > 0.25
-    assert channels.incremental["retargeting"] < 0.02
+    assert all(-0.01 < effect < 0.2 for effect in incremental.values())
+    assert last_touch["retargeting"] > 0.25
+    assert incremental["retargeting"] < 0.02
     early = {"considered-purchase": "display", "impulse-purchase": "social"}[world.name]
-    total = sum(channels.incremental.values())
-    assert channels.incremental[early] / total > 1.2 * channels.last_touch[early]
+    assert incremental[early] / sum(incremental.values()) > 1.2 * last_touch[early]

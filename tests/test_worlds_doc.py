@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
+from channel_effects import channel_effects, share_lost
 
+from journeysim import worlds
+from journeysim.kpis import KPIS, drop_off, kpis
 from journeysim.simulation import simulate
 from journeysim.spec import Basket, Channel, PainPoint, Part, Persona, ProductExperience, Stage, Trigger, World
 
@@ -21,7 +25,7 @@ MODELS: tuple[type[Part], ...] = (
     Basket,
     ProductExperience,
 )
-BEGIN, END = "<!-- fields -->\n", "<!-- end of fields -->"
+DAYS = {"considered-purchase": 180.0, "impulse-purchase": 90.0}
 
 
 def field_tables() -> str:
@@ -69,9 +73,46 @@ def kind(value: dict[str, Any]) -> str:
             return {"boolean": "true or false"}[other]
 
 
-def test_the_tables_of_the_doc_are_those_of_the_models() -> None:
+def packaged_tables() -> str:
+    """KPIs, drop-off and channels of the packaged worlds: 100,000 customers, seed 1."""
+    all_worlds = {name: worlds.load(name) for name in DAYS}
+    logs = {n: simulate(w, n_customers=100_000, horizon_days=DAYS[n], seed=1) for n, w in all_worlds.items()}
+    found = [kpis(log) for log in logs.values()]
+    lines = ["", f"| KPI | unit | {' | '.join(logs)} |", "|---|---|---|---|"]
+    for name, (unit, _) in KPIS.items():
+        cells = [interval(frame.filter(pl.col("kpi") == name).row(0, named=True)) for frame in found]
+        lines.append(f"| `{name}` | {unit} | {' | '.join(cells)} |")
+    for name, log in logs.items():
+        lines += ["", f"| {name}: stage | entries | forward | back | lost | still there | drop-off |", "|---" * 7 + "|"]
+        lines += [f"| {' | '.join(map(str, row[:-1]))} | {row[-1]:.1%} |" for row in drop_off(log).rows()]
+    for name, log in logs.items():
+        lines += ["", f"| {name}: channel | incremental effect | last touch |", "|---|---|---|"]
+        effects = channel_effects(all_worlds[name], log).rows()
+        lines += [f"| {channel} | {effect:.1%} | {last:.1%} |" for channel, effect, last in effects]
+        lines.append(f"| all | {share_lost(all_worlds[name], log, *all_worlds[name].channel_names):.1%} | |")
+    return "\n".join(lines) + "\n\n"
+
+
+def interval(row: dict[str, Any]) -> str:
+    if row["value"] is None:
+        return "not observed"
+    bounds = "" if row["low"] is None else f" ({row['low']:.4g} to {row['high']:.4g})"
+    return f"{row['value']:,.0f}{bounds}" if row["value"] >= 1000 else f"{row['value']:.4g}{bounds}"
+
+
+TABLES = {"fields": field_tables, "packaged": packaged_tables}
+
+
+def replaced(text: str, name: str) -> str:
+    """The doc with the tables between two markers made anew."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    return text[: text.index(begin) + len(begin)] + TABLES[name]() + text[text.index(end) :]
+
+
+@pytest.mark.parametrize("name", ["fields", pytest.param("packaged", marks=pytest.mark.slow)])
+def test_the_tables_of_the_doc_are_up_to_date(name: str) -> None:
     text = DOC.read_text(encoding="utf-8")
-    assert text[text.index(BEGIN) + len(BEGIN) : text.index(END)] == field_tables(), "run this file to write them anew"
+    assert replaced(text, name) == text, "run this file to write the tables anew"
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -86,5 +127,5 @@ def test_the_example_of_the_doc_is_a_world_with_buyers() -> None:
 
 
 if __name__ == "__main__":
-    text = DOC.read_text(encoding="utf-8")
-    DOC.write_text(text[: text.index(BEGIN) + len(BEGIN)] + field_tables() + text[text.index(END) :], encoding="utf-8")
+    for name in TABLES:
+        DOC.write_text(replaced(DOC.read_text(encoding="utf-8"), name), encoding="utf-8")
