@@ -151,7 +151,7 @@ class ProductExperience(Part):
 class World(Part):
     """How customers behave: stages, channels, personas, pain points. Every journey starts in the first stage.
 
-    A world never changes, its mappings included; equal worlds have equal hashes, so a world can be a key.
+    A world never changes, its mappings included. Equal worlds behave alike and have equal hashes: a world can be a key.
 
     Raises
     ------

@@ -23,7 +23,8 @@ N = 20_000
 DAYS = {"considered-purchase": 180.0, "impulse-purchase": 90.0}
 
 # Believable ranges. At 20,000 customers the standard error of a rate is at most 0.4 points, and of a median or a rate
-# of the 1,300 buyers (considered) a few percent; every figure lies several of these inside its range, whatever the seed.
+# of the 1,300 buyers (considered) a few percent; every figure lies several
+# of these inside its range, whatever the seed.
 BELIEVABLE = {
     "considered-purchase": {
         "conversion_rate": (0.03, 0.08),
