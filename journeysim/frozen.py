@@ -9,15 +9,24 @@ Value = TypeVar("Value")
 
 
 class FrozenDict(dict[Key, Value]):
-    """A dict that cannot be changed and can be hashed.
+    """A dict that cannot be changed and can be hashed; the order of its keys counts.
 
+    Order counts because the first forward move of a stage is the one that contacts push: equal worlds behave alike.
     It is a dict, and not a `types.MappingProxyType`, so that it can be pickled, copied and dumped like one.
     """
 
     __slots__ = ()
 
-    def __hash__(self) -> int:  # type: ignore[override]  # equal dicts may differ in order, so order must not count
-        return hash(frozenset(self.items()))
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, FrozenDict):
+            return [*self.items()] == [*other.items()]
+        return dict(self) == other
+
+    def __ne__(self, other: object) -> bool:  # dict has one of its own
+        return not self == other
+
+    def __hash__(self) -> int:  # type: ignore[override]  # dict has none
+        return hash(tuple(self.items()))
 
     def __reduce__(self) -> tuple[Any, ...]:  # otherwise unpickling fills an empty one, which is a change
         return FrozenDict, (dict(self),)

@@ -243,7 +243,7 @@ def _estimates(customers: pl.DataFrame, values: pl.Series) -> Mapping[str, Estim
 
 
 def _known(value: object) -> float | None:
-    return value if isinstance(value, float) and not math.isnan(value) else None
+    return float(value) if isinstance(value, int | float) and not math.isnan(value) else None
 
 
 def _ratio(numerator: float | None, denominator: float | None) -> float | None:

@@ -57,7 +57,7 @@ class Stage(Part):
     `pushes_to`, by default the first forward move of the stage.
     """
 
-    name: Name
+    name: Name = Field(description="of the stage; unique")
     moves_per_day: ByName[RatePerDay] = Field(
         default_factory=FrozenDict, description="hazard per day to each stage, or lost"
     )
@@ -71,8 +71,8 @@ class Trigger(Part):
     """A contact that follows the entry into a stage, if the customer is still there by then."""
 
     entering: Name = Field(description="stage whose entry triggers it")
-    chance: Probability = 1.0
-    after_days: Annotated[float, Field(ge=0, le=3650)] = 0.0
+    chance: Probability = Field(default=1.0, description="of a contact per entry, before the persona's reach")
+    after_days: Annotated[float, Field(ge=0, le=3650)] = Field(default=0.0, description="days from entry to contact")
 
 
 class Channel(Part):
@@ -82,15 +82,19 @@ class Channel(Part):
     stage (0 where not named). Its influence halves every `half_life_days`.
     """
 
-    name: Name
-    kind: Literal["paid", "owned", "earned"] = "paid"
-    online: bool = True
-    contacts_per_day: ByName[RatePerDay] = Field(default_factory=FrozenDict, description="rate of contacts by stage")
-    triggers: tuple[Trigger, ...] = ()
-    pull: PullOrByStage = 0.0
-    half_life_days: Annotated[float, Field(gt=0, le=3650)] = 3.0
+    name: Name = Field(description="of the channel; unique")
+    kind: Literal["paid", "owned", "earned"] = Field(default="paid", description="whose medium it is")
+    online: bool = Field(default=True, description="false: shop, telephone, event")
+    contacts_per_day: ByName[RatePerDay] = Field(
+        default_factory=FrozenDict, description="contacts per day, by stage; 0 where not named"
+    )
+    triggers: tuple[Trigger, ...] = Field(default=(), description="contacts that answer the entry into a stage")
+    pull: PullOrByStage = Field(default=0.0, description="probability that one contact moves the customer on")
+    half_life_days: Annotated[float, Field(gt=0, le=3650)] = Field(
+        default=3.0, description="days after which half of its influence is gone"
+    )
     fatigue: Annotated[float, Field(gt=0, le=1)] = Field(default=1.0, description="pull is multiplied by it per repeat")
-    cost_per_contact: Money = 0.0
+    cost_per_contact: Money = Field(default=0.0, description="in the currency of the world")
     active: bool = Field(default=True, description="false: contacts are drawn but never made")
 
     def pull_in(self, stage: str) -> float:
@@ -101,7 +105,7 @@ class Channel(Part):
 class Persona(Part):
     """A kind of customer: how common, and how it differs from the others. Multipliers are 1 for the plain customer."""
 
-    name: Name
+    name: Name = Field(description="of the persona; unique")
     share: Annotated[float, Field(gt=0, le=1)] = Field(description="share of the population")
     pace: PositiveMultiplier = Field(default=1.0, description="multiplies base hazards of forward moves")
     patience: PositiveMultiplier = Field(default=1.0, description="divides hazards of exits")
@@ -112,18 +116,18 @@ class Persona(Part):
     pain: Multiplier = Field(default=1.0, description="multiplies the chance of meeting each pain point")
     satisfaction: Probability = Field(default=0.5, description="satisfaction at the start")
     spending: PositiveMultiplier = Field(default=1.0, description="multiplies the value of a purchase")
-    about: Text = ""
-    demographics: ByName[Text] = Field(default_factory=FrozenDict)
-    interests: tuple[Text, ...] = ()
-    goals: tuple[Text, ...] = ()
-    challenges: tuple[Text, ...] = ()
+    about: Text = Field(default="", description="who this is; for readers")
+    demographics: ByName[Text] = Field(default_factory=FrozenDict, description="such as age; for readers")
+    interests: tuple[Text, ...] = Field(default=(), description="for readers")
+    goals: tuple[Text, ...] = Field(default=(), description="for readers")
+    challenges: tuple[Text, ...] = Field(default=(), description="for readers")
 
 
 class PainPoint(Part):
     """A barrier that some customers meet on entering a stage."""
 
-    name: Name
-    stage: Name
+    name: Name = Field(description="of the pain point; unique, and not the name of a channel")
+    stage: Name = Field(description="where it is met")
     chance: Probability = Field(description="of meeting it, per entry into the stage, before the persona's multiplier")
     slows: Annotated[float, Field(gt=0, le=1)] = Field(default=1.0, description="multiplies forward hazards there")
     loses: Annotated[float, Field(ge=1, le=100)] = Field(default=1.0, description="multiplies exit hazards there")
@@ -140,30 +144,32 @@ class Basket(Part):
 class ProductExperience(Part):
     """How using the product moves satisfaction: a normal draw, the sum kept within [0, 1]."""
 
-    mean_shift: Annotated[float, Field(ge=-1, le=1)] = 0.0
-    sd: Annotated[float, Field(ge=0, le=1)] = 0.0
+    mean_shift: Annotated[float, Field(ge=-1, le=1)] = Field(default=0.0, description="mean, added to satisfaction")
+    sd: Annotated[float, Field(ge=0, le=1)] = Field(default=0.0, description="standard deviation")
 
 
 class World(Part):
     """How customers behave: stages, channels, personas, pain points. Every journey starts in the first stage.
 
-    A world never changes, its mappings included; equal worlds have equal hashes, so a world can be a key.
+    A world never changes, its mappings included. Equal worlds behave alike and have equal hashes: a world can be a key.
 
     Raises
     ------
     pydantic.ValidationError (a ValueError) : on construction, when parts contradict each other
     """
 
-    name: Name
-    title: Text = ""
-    about: Text = ""
+    name: Name = Field(description="of the world")
+    title: Text = Field(default="", description="one line for readers")
+    about: Text = Field(default="", description="a paragraph for readers")
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = Field(default="EUR", description="ISO 4217")
-    stages: Annotated[tuple[Stage, ...], Field(min_length=2, max_length=MAX_NAMES)]
-    channels: Annotated[tuple[Channel, ...], Field(max_length=MAX_NAMES)] = ()
-    personas: Annotated[tuple[Persona, ...], Field(min_length=1, max_length=MAX_NAMES)]
-    pain_points: Annotated[tuple[PainPoint, ...], Field(max_length=MAX_NAMES)] = ()
-    basket: Basket
-    product_experience: ProductExperience = ProductExperience()
+    stages: tuple[Stage, ...] = Field(min_length=2, max_length=MAX_NAMES, description="in the order of the journey")
+    channels: tuple[Channel, ...] = Field(default=(), max_length=MAX_NAMES, description="where contacts come from")
+    personas: tuple[Persona, ...] = Field(min_length=1, max_length=MAX_NAMES, description="their shares sum to 1")
+    pain_points: tuple[PainPoint, ...] = Field(default=(), max_length=MAX_NAMES, description="barriers")
+    basket: Basket = Field(description="value of one purchase")
+    product_experience: ProductExperience = Field(
+        default=ProductExperience(), description="what use does to satisfaction"
+    )
     satisfaction_effect: Annotated[float, Field(ge=0, le=10)] = Field(
         default=0.0, description="g: after the first purchase forward hazards times exp(g(sat-1/2)), exits its inverse"
     )
