@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from journeysim.version import __version__
 
 if TYPE_CHECKING:
     from journeysim.attribution import Attribution, RemovalEffect, TimeDecay, attribute, methods
@@ -58,6 +58,7 @@ __all__ = [
     "StageModel",
     "TimeDecay",
     "World",
+    "__version__",
     "attribute",
     "forecast",
     "improve_stage",

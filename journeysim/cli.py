@@ -16,8 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-import journeysim
 from journeysim.errors import InputError
+from journeysim.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +51,7 @@ def main() -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        out.print(f"journeysim {journeysim.__version__}", highlight=False)
+        out.print(f"journeysim {__version__}", highlight=False)
         raise typer.Exit
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-import journeysim
+from journeysim.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,7 +70,7 @@ class Report:
 
     def to_html(self) -> str:
         """The page. Whatever the data says is escaped."""
-        return _template().render(report=self, version=journeysim.__version__)
+        return _template().render(report=self, version=__version__)
 
 
 def _cell(value: Any, specification: str) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from journeysim.errors import InputError
+from journeysim.text_files import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -70,7 +69,7 @@ def read_table(file: str | Path, *, wanted: Collection[str] = ()) -> tuple[pl.Da
         return frame, Source.rows(str(file), frame.height)
     if not file.name.endswith((".csv", ".csv.gz", ".tsv", ".txt")):
         raise InputError(f"{file}: expected a file that ends in .csv, .csv.gz, .tsv, .txt or .parquet.")
-    text = _text(file)
+    text = read_text(file)
     if not text.strip():
         raise InputError(f"{file}: the file is empty.")
     delimiter = _delimiter(text.split("\n", 1)[0], wanted)
@@ -85,21 +84,6 @@ def read_table(file: str | Path, *, wanted: Collection[str] = ()) -> tuple[pl.Da
         raise InputError(f"{file}: there are columns but no rows.")
     frame = frame.rename(str.strip)
     return frame.filter(filled), Source(str(file), "line", numbers[filled.to_numpy()].astype(np.int64))
-
-
-def _text(file: Path) -> str:
-    try:
-        content = file.read_bytes()
-        if file.suffix == ".gz":
-            content = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{file}: cannot be read ({error}).") from error
-    content = content.removeprefix(b"\xef\xbb\xbf")  # the byte order mark that spreadsheets write
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line, byte = content[: error.start].count(b"\n") + 1, content[error.start]
-        raise InputError(f"{file} line {line}: byte 0x{byte:02x} is not UTF-8. Save the file as UTF-8.") from error
 
 
 def _delimiter(header: str, wanted: Collection[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import yaml
@@ -11,9 +10,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 
 from journeysim.errors import InputError
+from journeysim.text_files import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from pydantic_core import ErrorDetails
 
@@ -68,16 +69,6 @@ def read_model(path: str | Path, model: type[Model]) -> Model:
         listed with its line.
     """
     return parse_model(read_text(path), model, source=str(path))
-
-
-def read_text(path: str | Path) -> str:
-    """The text of a UTF-8 file. Raises InputError if it cannot be read or is not UTF-8."""
-    try:
-        return Path(path).read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.start} is not UTF-8. Save the file as UTF-8.") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
 
 
 def parse_model(text: str, model: type[Model], *, source: str) -> Model:

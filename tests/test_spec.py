@@ -124,7 +124,7 @@ def test_a_purchase_that_no_move_leads_to_is_told() -> None:
         (b"# nothing yet\n", "the file is empty"),
         (b"- name: shoes\n", "the top level is a list"),
         (b"shoes", "the top level is a str"),
-        (b"name: shoes\ntitle: caf\xe9\n", "line 2: byte 22 is not UTF-8"),
+        (b"name: shoes\ntitle: caf\xe9\n", "line 2: byte 0xe9 is not UTF-8"),
         (b"a: 1\n---\nb: 2\n", "line 2: not valid YAML"),
         (b"a: \x00\n", "not valid YAML"),
         (b"? [a]\n: 1\n", "not valid YAML"),

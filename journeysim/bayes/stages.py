@@ -14,6 +14,7 @@ import numpy as np
 from journeysim.bayes.arviz_versions import import_arviz
 from journeysim.bayes.posterior import Posterior
 from journeysim.errors import InputError
+from journeysim.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,8 +123,7 @@ class StageModel:
             seed=seed,
             warmup=warmup,
             versions={
-                # Not by importing the root package, which may import what this one must not see.
-                "journeysim": sys.modules["journeysim"].__version__,
+                "journeysim": __version__,
                 "python": platform.python_version(),
                 **{package: version(package) for package in ("numba", "numpy", "nutpie")},
             },

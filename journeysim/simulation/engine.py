@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-import journeysim
 from journeysim.errors import InputError
 from journeysim.events import COLUMNS, KINDS, TIME, EventLog
 from journeysim.moves import BASE, LOST
 from journeysim.simulation.kernel import NONE, PURCHASE, TOUCH, Rows, simulate_customers
 from journeysim.simulation.tables import Tables, tables
+from journeysim.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -100,7 +100,7 @@ def simulate(
             "world": world.name,
             "seed": str(seed),
             "horizon_days": repr(horizon_days),
-            "journeysim": journeysim.__version__,
+            "journeysim": __version__,
         },
     )
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from journeysim.errors import InputError
 from journeysim.spec import World
-from journeysim.yaml_files import did_you_mean, parse_model, read_text
+from journeysim.text_files import read_text
+from journeysim.yaml_files import did_you_mean, parse_model
 
 _SUFFIXES = (".yaml", ".yml")
 
