@@ -1,0 +1,56 @@
+"""Make the pictures of the README and the docs, from the packaged world and the packaged data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from journeysim import (
+    EventMap,
+    StageModel,
+    forecast,
+    incremental_effects,
+    read_events,
+    simulate,
+    simulate_changes,
+    to_journeys,
+    to_stage_history,
+    worlds,
+)
+from journeysim.demo import SCENARIOS
+from journeysim.plots import attribution_chart, forecast_chart, stage_map
+from journeysim.sections import attributions
+
+IMAGES = Path(__file__).parent / "images"
+DATA = Path(__file__).parents[1] / "journeysim" / "datasets"
+
+
+def main() -> None:
+    """Write `credit.png`, `what-if.png`, `journey.png` and `shop.png`."""
+    IMAGES.mkdir(exist_ok=True)
+    world = worlds.load("considered-purchase")
+    size = {"n_customers": 100_000, "horizon_days": 180.0}
+    log = simulate(world, **size, seed=1)
+    journeys, history = to_journeys(log), to_stage_history(log, by="persona")
+    shares = {method.replace("_", " "): result.share for method, result in attributions(journeys).items()}
+    truth = incremental_effects(world, **size, seed=1)
+    posterior = StageModel().fit(history, seed=1)
+    days = {"conversion_days": 180.0, "retention_days": 90.0}
+    simulated = simulate_changes(world, SCENARIOS, n_customers=100_000, seed=2, **days)
+    shop = read_events(
+        DATA / "retentioneering_ecom.csv.gz", EventMap.from_yaml(DATA / "retentioneering_ecom_visits.yaml")
+    )
+    figures = {
+        "credit": attribution_chart(journeys.channels, shares, truth=truth),
+        "what-if": forecast_chart(forecast(posterior, SCENARIOS, **days), simulated=simulated),
+        "journey": stage_map(history, title="A refrigerator, 100,000 customers in 180 days"),
+        "shop": stage_map(to_stage_history(shop), title="A web shop, visit by visit"),
+    }
+    for name, figure in figures.items():
+        figure.savefig(IMAGES / f"{name}.png", dpi=110)
+    print("error of shares:", {m: round(float(np.abs(s - truth.share).sum() / 2), 3) for m, s in shares.items()})
+
+
+if __name__ == "__main__":
+    main()
