@@ -1,0 +1,56 @@
+"""What README and docs promise: the example runs, links lead somewhere, the map names every part of the tree."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def python_blocks(page: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def test_the_example_of_the_readme_runs_and_says_something(capsys):
+    (example,) = python_blocks(ROOT / "README.md")
+    assert len([line for line in example.splitlines() if line.strip()]) <= 15
+    found: dict[str, object] = {}
+    exec(compile(example, "README.md", "exec"), found)
+    printed = capsys.readouterr().out
+    assert "Attribution by markov" in printed
+    assert "standard_error" in printed
+    difference = found["result"].difference("improve decision: exit x0.5", "conversion")  # type: ignore[attr-defined]
+    assert (difference > 0).all()
+
+
+@pytest.mark.parametrize("page", [ROOT / "docs" / "logs.md", ROOT / "docs" / "forecasts.md"], ids=lambda p: p.name)
+def test_the_examples_of_the_docs_run(page, capsys):
+    for example in python_blocks(page):
+        exec(compile(example, page.name, "exec"), {})
+    assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_every_relative_link_leads_to_a_file(page):
+    links = re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert missing == []
+
+
+def test_the_map_of_the_readme_names_every_module():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    tree = text.split("## The map of the tree", 1)[1].split("```")[1]
+    parts = {part.name for part in (ROOT / "journeysim").iterdir() if not part.name.startswith(("_", "."))}
+    parts -= {"py.typed", "templates"}
+    assert [part for part in sorted(parts) if part not in tree] == []
+
+
+def test_public_names_are_there_and_hide_no_module():
+    import journeysim
+
+    modules = {file.stem for file in (ROOT / "journeysim").iterdir()}
+    for name in journeysim.__all__:
+        assert getattr(journeysim, name) is not None
+        assert name not in modules, f"{name} is a module and a public name: which one you get depends on imports"
