@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pyarrow as pa
 
 import journeysim
 from journeysim.errors import InputError
-from journeysim.events import COLUMNS, KINDS, TIME, EventLog
+from journeysim.events import COLUMNS, KINDS, TIME, EventLog, as_utc, microseconds
 from journeysim.moves import BASE, LOST
 from journeysim.simulation.kernel import NONE, PURCHASE, TOUCH, Rows, simulate_customers
 from journeysim.simulation.tables import Tables, tables
@@ -67,11 +68,14 @@ def simulate(
     )
     if not 0 < horizon_days <= MAX_DAYS:
         raise InputError(f"horizon_days is {horizon_days}; it must be above 0 and at most {MAX_DAYS:g}.")
-    threads = threads or os.cpu_count() or 1
+    threads = (os.cpu_count() or 1) if threads is None else threads
     _check(threads=(threads, 1, 1024))
-    start = start.replace(tzinfo=UTC) if start.tzinfo is None else start.astimezone(UTC)
-    start_us = (start - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    x = tables(world)
+    start = as_utc(start)
+    try:
+        end = start + timedelta(days=horizon_days)
+    except OverflowError:
+        raise InputError(f"start is {start:%Y-%m-%d}; {horizon_days:g} days later there is no calendar.") from None
+    x, start_us = tables(world), microseconds(start)
 
     def run(first: int) -> tuple[list[pa.Table], NDArray[np.uint8]]:
         last = min(first + chunk_customers, n_customers)
@@ -92,23 +96,23 @@ def simulate(
             {"customer": pa.array(np.arange(n_customers)), "persona": _named(np.concatenate(personas), persona_names)}
         ),
         start=start,
-        end=start + timedelta(days=horizon_days),
+        end=end,
         stages=world.stage_names,
         purchase_stages=world.purchase_stages,
         currency=world.currency,
         provenance={
             "world": world.name,
             "seed": str(seed),
-            "horizon_days": repr(horizon_days),
+            "horizon_days": repr(float(horizon_days)),
             "journeysim": journeysim.__version__,
         },
     )
 
 
-def _check(**ranges: tuple[int, int, int]) -> None:
+def _check(**ranges: tuple[Any, int, int]) -> None:
     for name, (value, least, most) in ranges.items():
-        if not least <= value <= most:
-            raise InputError(f"{name} is {value}; it must be from {least} to {most}.")
+        if not (isinstance(value, Integral) and least <= value <= most):
+            raise InputError(f"{name} is {value}; it must be a whole number from {least} to {most}.")
 
 
 def _run_chunk(
