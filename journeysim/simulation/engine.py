@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -111,7 +110,7 @@ def simulate(
 
 def _check(**ranges: tuple[Any, int, int]) -> None:
     for name, (value, least, most) in ranges.items():
-        if not (isinstance(value, Integral) and least <= value <= most):
+        if not (isinstance(value, int | np.integer) and least <= value <= most):
             raise InputError(f"{name} is {value}; it must be a whole number from {least} to {most}.")
 
 

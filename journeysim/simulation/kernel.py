@@ -135,7 +135,7 @@ def simulate_customers(x, seed, first, last, horizon, start_us, rows):  # type: 
             if x.is_purchase[s]:
                 r0, r1, _, _ = draw(seed, agent, STREAM_BASKET, purchases, U64(0))
                 purchases += U64(1)
-                rows.value[row] = exp(x.log_basket[p] + x.basket_log_sd * normal(r0, r1))
+                rows.value[row] = x.basket_median[p] * exp(x.basket_log_sd * normal(r0, r1))
                 write(rows, row, a, us, PURCHASE, NONE, s, NONE, NONE)
                 row += 1
             if x.is_experience[s]:
