@@ -48,6 +48,12 @@ def assert_same_proportion(hits_a, n_a, hits_b, n_b, false_alarm=FALSE_ALARM):
     assert p_value >= false_alarm, f"{hits_a}/{n_a} against {hits_b}/{n_b}; p-value {p_value:.1e}"
 
 
+def assert_same_distribution(a, b, false_alarm=FALSE_ALARM):
+    """Two large independent samples share one continuous distribution: Kolmogorov and Smirnov."""
+    p_value = stats.ks_2samp(a, b, method="asymp").pvalue
+    assert p_value >= false_alarm, f"samples of {len(a)} and {len(b)} differ; p-value {p_value:.1e}"
+
+
 def assert_same_mean(a, b, false_alarm=FALSE_ALARM):
     """Two large independent samples share one expectation (z; the chance holds as far as the central limit does)."""
     error = math.sqrt(np.var(a) / len(a) + np.var(b) / len(b))

@@ -7,6 +7,7 @@ from statistical import (
     assert_distribution,
     assert_mean,
     assert_proportion,
+    assert_same_distribution,
     assert_same_mean,
     assert_same_proportion,
 )
@@ -22,6 +23,7 @@ def test_what_is_right_passes():
     assert_mean(UNIFORM, 0.5, 0, 1)
     assert_distribution(UNIFORM, stats.uniform.cdf)
     assert_same_proportion(int((UNIFORM < 0.3).sum()), N, int((OTHER < 0.3).sum()), N)
+    assert_same_distribution(UNIFORM, OTHER)
     assert_same_mean(UNIFORM, OTHER)
 
 
@@ -41,6 +43,8 @@ def test_what_is_a_little_wrong_fails():
         assert_distribution(UNIFORM, lambda x: x**1.03)
     with pytest.raises(AssertionError, match="against"):
         assert_same_proportion(int((UNIFORM < 0.3).sum()), N, int((OTHER < 0.313).sum()), N)
+    with pytest.raises(AssertionError, match="differ"):
+        assert_same_distribution(UNIFORM, OTHER**1.05)
     with pytest.raises(AssertionError, match="means"):
         assert_same_mean(UNIFORM, OTHER + 0.008)
 
@@ -49,13 +53,14 @@ def test_what_is_a_little_wrong_fails():
 def test_false_alarms_are_as_rare_as_stated():
     """At a rate of 10% instead of 1e-6, so that there is something to count; exact tests may only be rarer."""
     rng = np.random.default_rng(2)
-    alarms = np.zeros(4, int)
+    alarms = np.zeros(5, int)
     for _ in range(500):
         a, b = rng.random((2, 300))
         checks = (
             lambda a=a: assert_proportion(int((a < 0.3).sum()), 300, 0.3, 0.1),
             lambda a=a: assert_mean(a, 0.5, 0, 1, 0.1),
             lambda a=a: assert_distribution(a, stats.uniform.cdf, 0.1),
+            lambda a=a, b=b: assert_same_distribution(a, b, 0.1),
             lambda a=a, b=b: assert_same_mean(a, b, 0.1),
         )
         for i, check in enumerate(checks):
@@ -64,4 +69,4 @@ def test_false_alarms_are_as_rare_as_stated():
             except AssertionError:
                 alarms[i] += 1
     assert (alarms <= stats.binom.isf(1e-6, 500, 0.1)).all()
-    assert (alarms > 0)[[0, 2, 3]].all()
+    assert (alarms > 0)[[0, 2, 3, 4]].all()
