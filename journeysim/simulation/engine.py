@@ -69,6 +69,7 @@ def simulate(
         raise InputError(f"horizon_days is {horizon_days}; it must be above 0 and at most {MAX_DAYS:g}.")
     threads = (os.cpu_count() or 1) if threads is None else threads
     _check(threads=(threads, 1, 1024))
+    horizon_days = float(horizon_days)  # numba would compile the kernel once more for an integer
     start = as_utc(start)
     try:
         end = start + timedelta(days=horizon_days)
@@ -102,7 +103,7 @@ def simulate(
         provenance={
             "world": world.name,
             "seed": str(seed),
-            "horizon_days": repr(float(horizon_days)),
+            "horizon_days": repr(horizon_days),
             "journeysim": journeysim.__version__,
         },
     )
