@@ -120,8 +120,8 @@ class EventLog:
         log = cls(
             events=_to_arrow(frame),
             customers=people.to_arrow(compat_level=pl.CompatLevel.oldest()),
-            start=as_utc(start),
-            end=as_utc(end),
+            start=_aware(start),
+            end=_aware(end),
             stages=tuple(s for s in stages if s != LOST),
             purchase_stages=tuple(purchase_stages),
             currency=currency,
@@ -276,6 +276,11 @@ def check(log: EventLog) -> None:
         raise InputError(f"EventLog: purchase stage {unknown[0]!r} is not among the stages {list(log.stages)}.")
 
 
+def microseconds(time: datetime) -> int:
+    """Microseconds since the epoch, exact: floating point is off by one after the year 2106."""
+    return (_aware(time) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
 def _require(log: EventLog, wrong: NDArray[np.bool_], column: str, what: str) -> None:
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
@@ -286,14 +291,8 @@ def _require(log: EventLog, wrong: NDArray[np.bool_], column: str, what: str) ->
         )
 
 
-def as_utc(time: datetime) -> datetime:
-    """The same time in UTC; a time without zone is taken as UTC."""
+def _aware(time: datetime) -> datetime:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-
-
-def microseconds(time: datetime) -> int:
-    """Microseconds since the epoch, exact: floating point is off by one after the year 2106."""
-    return (as_utc(time) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def _normalised(frame: pl.DataFrame, source: str) -> pl.DataFrame:

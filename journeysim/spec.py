@@ -68,7 +68,7 @@ class Channel(Part):
     kind: Literal["paid", "owned", "earned"] = "paid"
     online: bool = True
     contacts_per_day: Mapping[Name, RatePerDay] = Field(default={}, description="rate of contacts by stage")
-    triggers: Annotated[tuple[Trigger, ...], Field(max_length=MAX_NAMES)] = ()
+    triggers: tuple[Trigger, ...] = ()
     pull: Pull | Mapping[Name, Pull] = 0.0
     half_life_days: Annotated[float, Field(gt=0, le=3650)] = 3.0
     fatigue: Annotated[float, Field(gt=0, le=1)] = Field(default=1.0, description="pull is multiplied by it per repeat")
@@ -269,12 +269,6 @@ def _people_problems(world: World) -> Iterator[Problem]:
         for field in ("reach", "appeal"):
             for channel in getattr(persona, field):
                 yield from _unknown(("personas", i, field, channel), channel, world.channel_names, "channel")
-        for channel in world.channels:
-            appeal = persona.appeal.get(channel.name, 1.0)
-            strongest = max((channel.pull_in(stage) for stage in world.stage_names), default=0.0)
-            if appeal * strongest >= 1:
-                advice = f"times the pull {strongest:g} of the channel it must stay below 1, which is a certain move"
-                yield Problem(("personas", i, "appeal", channel.name), appeal, advice)
     total = math.fsum(persona.share for persona in world.personas)
     if abs(total - 1) > 1e-6:
         yield Problem(("personas",), round(total, 9), "the shares of the personas must sum to 1")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.speed.simpy_peer import simulate_with_simpy
+from journeysim.events import KINDS
 from journeysim.simulation.engine import simulate
 from journeysim.spec import World
 
@@ -64,10 +65,9 @@ def main() -> None:
 
 def compare_counts(log: EventLog, rows: list[Row], n_peer: int) -> None:
     """Events per customer of each kind, and whether they differ by more than luck."""
-    who, words = log.customer_codes(), log.names_in("kind")
-    kinds = log.codes("kind", words)
-    for k, kind in enumerate(words):
-        a = np.bincount(who[kinds == k], minlength=log.n_customers)
+    who, kinds = log.customer_codes(), log.codes("kind", KINDS)
+    for kind in dict.fromkeys(row[2] for row in rows):
+        a = np.bincount(who[kinds == KINDS.index(kind)], minlength=log.n_customers)
         b = np.bincount(np.array([row[0] for row in rows if row[2] == kind], dtype=int), minlength=n_peer)
         z = (a.mean() - b.mean()) / math.sqrt(a.var() / len(a) + b.var() / len(b))
         print(

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 import journeysim
 from journeysim.errors import InputError
-from journeysim.events import COLUMNS, KINDS, TIME, EventLog, as_utc, microseconds
+from journeysim.events import COLUMNS, KINDS, TIME, EventLog, microseconds
 from journeysim.moves import BASE, LOST
 from journeysim.simulation.kernel import NONE, PURCHASE, TOUCH, Rows, simulate_customers
 from journeysim.simulation.tables import Tables, tables
@@ -70,7 +70,7 @@ def simulate(
     threads = (os.cpu_count() or 1) if threads is None else threads
     _check(threads=(threads, 1, 1024))
     horizon_days = float(horizon_days)  # numba would compile the kernel once more for an integer
-    start = as_utc(start)
+    start = start.replace(tzinfo=UTC) if start.tzinfo is None else start.astimezone(UTC)
     try:
         end = start + timedelta(days=horizon_days)
     except OverflowError:
