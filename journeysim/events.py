@@ -217,10 +217,12 @@ class EventLog:
 
 def _feed(digest: Any, column: pa.ChunkedArray) -> None:
     if pa.types.is_dictionary(column.type):
-        names = sorted({name for chunk in column.chunks for name in chunk.dictionary.to_pylist()})
+        used = [chunk.dictionary.take(pc.unique(chunk.indices).drop_null()) for chunk in column.chunks]
+        names = sorted({name for words in used for name in words.to_pylist()})  # some words may stand in no row
         digest.update(repr(names).encode())
         for chunk in column.chunks:
-            order = np.array([*(names.index(name) for name in chunk.dictionary.to_pylist()), 65535], dtype=np.uint16)
+            known = [names.index(name) if name in names else 0 for name in chunk.dictionary.to_pylist()]
+            order = np.array([*known, 65535], dtype=np.uint16)
             digest.update(order[chunk.indices.fill_null(len(order) - 1).to_numpy(zero_copy_only=False)].tobytes())
     elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         digest.update(repr(column.to_pylist()).encode())
@@ -253,7 +255,7 @@ def check(log: EventLog) -> None:
     if backwards.any():
         row = int(np.flatnonzero(backwards)[0]) + 2
         raise InputError(f"EventLog: row {row} comes before row {row - 1}; sort by customer and time.")
-    first, last = (round(_aware(t).timestamp() * 1e6) for t in (log.start, log.end))
+    first, last = (microseconds(t) for t in (log.start, log.end))
     outside = (when < first) | (when > last)
     if outside.any():
         at = log.events["time"][int(np.flatnonzero(outside)[0])].as_py()
@@ -272,6 +274,11 @@ def check(log: EventLog) -> None:
     unknown = [name for name in log.purchase_stages if name not in log.stages]
     if unknown:
         raise InputError(f"EventLog: purchase stage {unknown[0]!r} is not among the stages {list(log.stages)}.")
+
+
+def microseconds(time: datetime) -> int:
+    """Microseconds since the epoch, exact: floating point is off by one after the year 2106."""
+    return (_aware(time) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def _require(log: EventLog, wrong: NDArray[np.bool_], column: str, what: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from journeysim.errors import InputError
-from journeysim.events import COLUMNS, KINDS, TIME, EventLog
+from journeysim.events import COLUMNS, KINDS, TIME, EventLog, microseconds
 from journeysim.moves import BASE, LOST
 from journeysim.simulation.kernel import NONE, PURCHASE, TOUCH, Rows, simulate_customers
 from journeysim.simulation.tables import Tables, tables
@@ -67,11 +67,15 @@ def simulate(
     )
     if not 0 < horizon_days <= MAX_DAYS:
         raise InputError(f"horizon_days is {horizon_days}; it must be above 0 and at most {MAX_DAYS:g}.")
-    threads = threads or os.cpu_count() or 1
+    threads = (os.cpu_count() or 1) if threads is None else threads
     _check(threads=(threads, 1, 1024))
+    horizon_days = float(horizon_days)  # numba would compile the kernel once more for an integer
     start = start.replace(tzinfo=UTC) if start.tzinfo is None else start.astimezone(UTC)
-    start_us = (start - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    x = tables(world)
+    try:
+        end = start + timedelta(days=horizon_days)
+    except OverflowError:
+        raise InputError(f"start is {start:%Y-%m-%d}; {horizon_days:g} days later there is no calendar.") from None
+    x, start_us = tables(world), microseconds(start)
 
     def run(first: int) -> tuple[list[pa.Table], NDArray[np.uint8]]:
         last = min(first + chunk_customers, n_customers)
@@ -92,7 +96,7 @@ def simulate(
             {"customer": pa.array(np.arange(n_customers)), "persona": _named(np.concatenate(personas), persona_names)}
         ),
         start=start,
-        end=start + timedelta(days=horizon_days),
+        end=end,
         stages=world.stage_names,
         purchase_stages=world.purchase_stages,
         currency=world.currency,
@@ -105,10 +109,10 @@ def simulate(
     )
 
 
-def _check(**ranges: tuple[int, int, int]) -> None:
+def _check(**ranges: tuple[Any, int, int]) -> None:
     for name, (value, least, most) in ranges.items():
-        if not least <= value <= most:
-            raise InputError(f"{name} is {value}; it must be from {least} to {most}.")
+        if not (isinstance(value, int | np.integer) and least <= value <= most):
+            raise InputError(f"{name} is {value}; it must be a whole number from {least} to {most}.")
 
 
 def _run_chunk(

@@ -131,11 +131,11 @@ def simulate_customers(x, seed, first, last, horizon, start_us, rows):  # type: 
             row += 1
             visit = visits[s]
             visits[s] += U64(1)
-            stay = U64(s << 8)
+            stay = U64(s << 16)  # room for what is counted within a stay: moves, pain points, triggers
             if x.is_purchase[s]:
                 r0, r1, _, _ = draw(seed, agent, STREAM_BASKET, purchases, U64(0))
                 purchases += U64(1)
-                rows.value[row] = exp(x.log_basket[p] + x.basket_log_sd * normal(r0, r1))
+                rows.value[row] = x.basket_median[p] * exp(x.basket_log_sd * normal(r0, r1))
                 write(rows, row, a, us, PURCHASE, NONE, s, NONE, NONE)
                 row += 1
             if x.is_experience[s]:
@@ -222,8 +222,8 @@ def simulate_customers(x, seed, first, last, horizon, start_us, rows):  # type: 
                         if pending[j] < t_trigger:
                             t_trigger, next_trigger = pending[j], j
                 else:
-                    # words 0 and 1 drew the gap (53 bits); word 2 draws the channel; word 3 and the 11 bits that the
-                    # gap left of word 0, what the contact does
+                    # words 0 and 1 drew the gap (52 bits); word 2 draws the channel; word 3 and 11 of the bits that
+                    # the gap left of word 0, what the contact does
                     column = contact2 * U64(n_channels)
                     c = np.int64(column >> U64(32))
                     if (column & U64(0xFFFFFFFF)) >= x.alias_threshold[p, s, c]:

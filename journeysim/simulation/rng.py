@@ -16,7 +16,7 @@ from numba.extending import intrinsic
 U64 = np.uint64
 LOW32 = U64(0xFFFFFFFF)
 SHIFT32 = U64(32)
-SHIFT11 = U64(11)
+SHIFT12 = U64(12)
 
 # One stream per purpose, so that a change in one of them leaves the draws of all others alone.
 STREAM_PERSONA = U64(0)
@@ -74,8 +74,11 @@ def draw(seed, customer, stream, i, j):  # type: ignore[no-untyped-def]
 
 @njit(inline="always", **NUMBA_OPTIONS)
 def uniform(low, high):  # type: ignore[no-untyped-def]
-    """Two words -> a float in (0, 1), never 0 or 1; uses 53 bits, the lowest 11 of `low` stay unused."""
-    return (((high << SHIFT32) | low) >> SHIFT11) * 2.0**-53 + 2.0**-54
+    """Two words -> a float in (0, 1), never 0 or 1; uses 52 bits, the lowest 12 of `low` stay unused.
+
+    Not 53: the middle of the last of 2**53 cells, 1 - 2**-54, is no float and rounds to 1.
+    """
+    return ((((high << SHIFT32) | low) >> SHIFT12) + 0.5) * 2.0**-52
 
 
 @njit(inline="always", **NUMBA_OPTIONS)

@@ -58,7 +58,7 @@ class Tables(NamedTuple):
     patience: FloatArray
     pain_sensitivity: FloatArray
     satisfaction: FloatArray
-    log_basket: FloatArray  # (P,) log of the median value of a purchase
+    basket_median: FloatArray  # (P,)
     basket_log_sd: float
     experience_shift: float
     experience_sd: float
@@ -119,7 +119,7 @@ def tables(world: World) -> Tables:
         patience=_floats(p.patience for p in personas),
         pain_sensitivity=_floats(p.pain for p in personas),
         satisfaction=_floats(p.satisfaction for p in personas),
-        log_basket=_floats(math.log(world.basket.median * p.spending) for p in personas),
+        basket_median=_floats(world.basket.median * p.spending for p in personas),
         basket_log_sd=world.basket.log_sd,
         experience_shift=world.product_experience.mean_shift,
         experience_sd=world.product_experience.sd,

@@ -1,0 +1,61 @@
+"""Assertions about random numbers, each with a stated chance of a false alarm.
+
+Seeds are fixed, but no bound was tuned to one: with any other seed a right program fails with at most that chance.
+"""
+
+import math
+
+import numpy as np
+from scipy import stats
+
+FALSE_ALARM = 1e-6
+
+
+def assert_proportion(hits, n, p, false_alarm=FALSE_ALARM):
+    """`hits` of `n` fit probability p: exact binomial tails."""
+    tails = 2 * min(stats.binom.cdf(hits, n, p), stats.binom.sf(hits - 1, n, p))
+    assert tails >= false_alarm, f"{hits}/{n} = {hits / n:.5f}, want {p:.5f}; p-value {tails:.1e}"
+
+
+def assert_mean(values, expected, low, high, false_alarm=FALSE_ALARM):
+    """Independent values in [low, high] fit their expectation.
+
+    Source: empirical Bernstein bound, Audibert, Munos & Szepesvari 2009, Theoretical Computer Science 410, theorem 1.
+    """
+    values = np.asarray(values, dtype=float)
+    assert values.min() >= low
+    assert values.max() <= high
+    n, log_term = len(values), math.log(3 / false_alarm)
+    allowed = math.sqrt(2 * values.var() * log_term / n) + 3 * (high - low) * log_term / n
+    found = values.mean()
+    assert abs(found - expected) <= allowed, f"mean {found:.5f}, want {expected:.5f} ± {allowed:.5f}"
+
+
+def assert_distribution(sample, cdf, false_alarm=FALSE_ALARM):
+    """A sample fits a continuous distribution.
+
+    Source: Dvoretzky-Kiefer-Wolfowitz inequality with Massart's constant (1990, Annals of Probability 18:3).
+    """
+    n = len(sample)
+    allowed = math.sqrt(math.log(2 / false_alarm) / (2 * n))
+    distance = stats.ks_1samp(sample, cdf, method="asymp").statistic
+    assert distance <= allowed, f"largest gap {distance:.5f} of {n} draws, allowed {allowed:.5f}"
+
+
+def assert_same_proportion(hits_a, n_a, hits_b, n_b, false_alarm=FALSE_ALARM):
+    """Two independent counts share one probability: Fisher's exact test."""
+    p_value = stats.fisher_exact([[hits_a, n_a - hits_a], [hits_b, n_b - hits_b]]).pvalue
+    assert p_value >= false_alarm, f"{hits_a}/{n_a} against {hits_b}/{n_b}; p-value {p_value:.1e}"
+
+
+def assert_same_distribution(a, b, false_alarm=FALSE_ALARM):
+    """Two large independent samples share one continuous distribution: Kolmogorov and Smirnov."""
+    p_value = stats.ks_2samp(a, b, method="asymp").pvalue
+    assert p_value >= false_alarm, f"samples of {len(a)} and {len(b)} differ; p-value {p_value:.1e}"
+
+
+def assert_same_mean(a, b, false_alarm=FALSE_ALARM):
+    """Two large independent samples share one expectation (z; the chance holds as far as the central limit does)."""
+    error = math.sqrt(np.var(a) / len(a) + np.var(b) / len(b))
+    z = (np.mean(a) - np.mean(b)) / error if error else 0.0
+    assert abs(z) <= stats.norm.isf(false_alarm / 2), f"means {np.mean(a):.5f} and {np.mean(b):.5f}; z = {z:.1f}"
