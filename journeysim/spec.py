@@ -26,8 +26,14 @@ from journeysim.yaml_files import TAG, Place, Problem, did_you_mean, parse_model
 if TYPE_CHECKING:
     from pathlib import Path
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=80, strip_whitespace=True)]
-Text = Annotated[str, StringConstraints(max_length=2000, strip_whitespace=True)]
+# Control characters are refused: YAML reads some of them as the end of a line, and tables cannot show them.
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=80, strip_whitespace=True, pattern=r"^[^\p{Cc}\p{Zl}\p{Zp}]*$"),
+]
+Text = Annotated[
+    str, StringConstraints(max_length=2000, strip_whitespace=True, pattern=r"^([^\p{Cc}\p{Zl}\p{Zp}]|[\t\n])*$")
+]
 RatePerDay = Annotated[float, Field(ge=0, le=1e4, allow_inf_nan=False)]
 Multiplier = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 PositiveMultiplier = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]

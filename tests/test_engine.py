@@ -1,12 +1,18 @@
 """What every simulated log looks like, and what `simulate` refuses."""
 
+import os
+import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import polars as pl
 import pytest
 from log_tables import MOVES, moves, table
 from small_worlds import rich_world, small_world
 
+import journeysim
 from journeysim.errors import InputError
 from journeysim.events import EventLog, check
 from journeysim.log_files import read_log, write_log
@@ -181,3 +187,27 @@ def test_a_number_out_of_range_is_refused_by_name_and_value(name, value):
 def test_a_window_beyond_the_calendar_is_refused():
     with pytest.raises(InputError, match="9999-12-01; 60 days later"):
         simulate(SIMPLE, n_customers=5, horizon_days=60, seed=1, start=datetime(9999, 12, 1))
+
+
+@pytest.mark.slow
+def test_a_change_of_the_draws_alone_is_compiled_anew(tmp_path):
+    """Numba caches by the file of the kernel; the draws that are compiled into it stand in another."""
+    package = Path(journeysim.__file__).parent
+    shutil.copytree(package, tmp_path / "journeysim", ignore=shutil.ignore_patterns("__pycache__"))
+    script = (
+        "import journeysim as js; from journeysim import worlds; "
+        "print(js.simulate(worlds.load('impulse-purchase'), n_customers=50, horizon_days=30, seed=1).hash())"
+    )
+    environment = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "PYTHONPATH")}
+
+    def run() -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+        )
+        return done.stdout
+
+    before = run()
+    assert run() == before
+    rng = tmp_path / "journeysim" / "simulation" / "rng.py"
+    rng.write_text(rng.read_text().replace("0xD2511F53", "0xD2511F55"))
+    assert run() != before

@@ -247,7 +247,7 @@ def worlds(draw: st.DrawFn) -> World:
         Stage(name=a, moves_per_day={b: draw(st.floats(1e-9, 10)), "lost": draw(rates)}, purchase=i > 0)
         for i, (a, b) in enumerate(pairwise(stages))
     ]
-    text = st.text(max_size=20)
+    text = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]), max_size=20)
     return World(
         name=draw(names),
         about=draw(text),
@@ -269,3 +269,11 @@ def test_any_world_survives_yaml_and_json(world: World) -> None:
     back = World.from_yaml(world.to_yaml())
     assert back == world
     assert World.model_validate_json(world.model_dump_json()) == world
+
+
+@pytest.mark.parametrize("text", ["a\x85b", "a\u2028b", "a\x00b", "a\rb"])
+def test_control_characters_are_refused_since_yaml_takes_some_for_line_ends(text: str) -> None:
+    with pytest.raises(ValueError, match="pattern"):
+        Persona(name="p", share=1, about=text)
+    with pytest.raises(ValueError, match="pattern"):
+        Persona(name=text, share=1)

@@ -7,7 +7,9 @@ is the true cause of the move. All clocks are drawn in closed form, nothing is d
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -83,13 +85,8 @@ def write(rows, row, customer, time_us, kind, channel, stage, pain, cause):  # t
     rows.cause[row] = cause
 
 
-@njit(**NUMBA_OPTIONS)
-def simulate_customers(x, seed, first, last, horizon, start_us, rows):  # type: ignore[no-untyped-def]
-    """Simulate customers first..last-1 and write their rows; stop early where the buffers are full.
-
-    `x` are the `Tables`; times run from `start_us` on, for `horizon` days. Returns (number of customers finished,
-    rows written); the customer that did not fit can be simulated again and will do the same, since draws have no state.
-    """
+@njit(**{**NUMBA_OPTIONS, "cache": False})  # cached with the entry below
+def _simulate_customers(x, seed, first, last, horizon, start_us, rows):  # type: ignore[no-untyped-def]
     capacity = len(rows.time_us)
     n_stages = len(x.pushed)
     n_channels = len(x.fatigue)
@@ -259,3 +256,33 @@ def simulate_customers(x, seed, first, last, horizon, start_us, rows):  # type: 
                 break
             s = to
     return last - first, row
+
+
+def _entry(sources: int) -> Any:
+    """The kernel, cached under a key that changes with every file that is compiled into it.
+
+    Numba by itself looks at the file of a function alone: a kernel would outlive a change of the draws it inlines. But
+    it keys by the values that a function closes over, and `sources` is one.
+    """
+
+    @njit(**NUMBA_OPTIONS)
+    def simulate_customers(x, seed, first, last, horizon, start_us, rows):  # type: ignore[no-untyped-def]
+        """Simulate customers first..last-1 and write their rows; stop early where the buffers are full.
+
+        `x` are the `Tables`; times run from `start_us` on, for `horizon` days. Returns (number of customers finished,
+        rows written); the customer that did not fit can be simulated again and will do the same: draws have no state.
+        """
+        if sources == 0:  # a hash is not 0: this only keeps the value in the closure
+            return 0, 0
+        return _simulate_customers(x, seed, first, last, horizon, start_us, rows)
+
+    return simulate_customers
+
+
+def _hash_of_sources() -> int:
+    folder = Path(__file__).parent
+    content = b"".join((folder / name).read_bytes() for name in ("kernel.py", "rng.py", "tables.py"))
+    return int.from_bytes(hashlib.sha256(content).digest()[:7], "big") + 1
+
+
+simulate_customers = _entry(_hash_of_sources())
