@@ -60,7 +60,7 @@ def kind(value: dict[str, Any]) -> str:
         case "array":
             return f"list of {kind(value['items'])}"
         case "object":
-            return f"by name: {kind(value['additionalProperties'])}"
+            return f"by name: {kind(next(iter(value['patternProperties'].values())))}"
         case "number":
             low, high = value.get("minimum", value.get("exclusiveMinimum")), value.get("maximum")
             high = value.get("exclusiveMaximum", high)
