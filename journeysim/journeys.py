@@ -101,6 +101,8 @@ def to_journeys(
     ------
     InputError : the log has no touch, or lookback_days is not positive
     """
+    if conversion not in ("first", "every"):
+        raise InputError(f"conversion is {conversion!r}; it must be 'first' or 'every'.")
     if lookback_days is not None and not lookback_days > 0:
         raise InputError(f"lookback_days is {lookback_days}; it must be positive.")
     who, when, kinds = log.customer_codes(), log.times_us(), log.codes("kind", KINDS)
