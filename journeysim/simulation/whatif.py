@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from journeysim.errors import InputError
 from journeysim.events import KINDS
 from journeysim.simulation.engine import simulate
 
@@ -55,8 +56,13 @@ def simulate_changes(
 
     Raises
     ------
-    InputError : as `simulate` and `Scenario.apply`
+    InputError : a horizon is not positive, there are fewer than two customers, or as `simulate` and `Scenario.apply`
     """
+    for name, days in (("conversion_days", conversion_days), ("retention_days", retention_days)):
+        if not days > 0:
+            raise InputError(f"{name} is {days}; it must be a positive number of days.")
+    if n_customers < 2:
+        raise InputError(f"n_customers is {n_customers}; a standard error needs two at least.")
 
     def run(version: World) -> tuple[FloatArray, FloatArray]:
         horizon = conversion_days + retention_days
