@@ -346,11 +346,10 @@ def _with_customer_type(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
         raise InputError(
             f"{source.place(int(np.flatnonzero(blank)[0]))}: there is no customer. Fill it in or drop the row."
         )
-    if is_text:  # numbers that lose nothing, such as a leading zero, when read as integers
-        is_integer = bool(ids.str.contains(r"^(0|-?[1-9][0-9]{0,17})$").all())
-    else:
-        is_integer = bool(ids.max() < 2**63)  # type: ignore[operator]
-    return frame.with_columns(ids.cast(pl.Int64 if is_integer else pl.String))
+    if is_text and not ids.str.contains(r"^(0|-?[1-9][0-9]{0,17})$").all():
+        return frame.with_columns(ids)  # as integers something would be lost, such as a leading zero
+    integers = ids.cast(pl.Int64, strict=False)
+    return frame.with_columns(ids.cast(pl.String) if integers.null_count() else integers)
 
 
 def _to_arrow(frame: pl.DataFrame) -> pa.Table:

@@ -130,8 +130,12 @@ def write_csv(log: EventLog, path: str | Path) -> None:
     path = Path(path)
     if not path.name.endswith((".csv", ".csv.gz")):
         raise InputError(f"{path}: expected a name that ends in .csv or .csv.gz.")
-    with new_file(path) as file, (gzip.open if path.suffix == ".gz" else Path.open)(file, "wb") as content:
-        log.to_polars().write_csv(content)
+    with new_file(path) as file:
+        if path.suffix == ".gz":
+            with gzip.open(file, "wb") as content:
+                log.to_polars().write_csv(content)  # type: ignore[call-overload]  # it writes to any binary file
+        else:
+            log.to_polars().write_csv(file)
 
 
 def _read_directory(folder: Path) -> EventLog:

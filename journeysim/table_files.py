@@ -92,8 +92,8 @@ def read_table(file: str | Path, *, wanted: Collection[str] = ()) -> tuple[pl.Da
         (frame.width - 1) * (1 + filled.sum()) + sum(n_inside.row(0)) + sum(n.count(delimiter) for n in names)
     )
     # Polars fills short lines with nulls; counting is a hundred times faster than looking at each line
-    if text.count(delimiter) != n_delimiters and (fault := _fault(text, delimiter, first_line)):
-        raise InputError(f"{file}{fault}.")
+    if text.count(delimiter) != n_delimiters and (ragged := _fault(text, delimiter, first_line)):
+        raise InputError(f"{file}{ragged}.")
     inside = frame.select(pl.sum_horizontal(pl.all().str.count_matches("\n").fill_null(0))).to_series().to_numpy()
     # quoted fields may span lines
     numbers = (
@@ -139,7 +139,7 @@ def _delimiter(text: str, wanted: Collection[str]) -> str:
 
 
 def _fault(text: str, delimiter: str, first_line: int) -> str | None:
-    """Name the first line that has not as many fields as the header, or that is no table; slow, so only on suspicion."""
+    """Name the first line that has not as many fields as the header, or is no table; slow, so only on suspicion."""
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     line = first_line
     try:

@@ -8,7 +8,7 @@ from journeysim.events import COLUMNS, EventLog
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 _WHAT = {"touch": "channel", "stage": "stage", "pain": "pain_point", "purchase": "stage", "lost": "stage"}
-_SCHEMA = {name: pl.String for name in COLUMNS} | {
+_SCHEMA = dict.fromkeys(COLUMNS, pl.String) | {
     "time": pl.Datetime("us", "UTC"),
     "value": pl.Float64,
     "cost": pl.Float64,

@@ -1,4 +1,5 @@
 from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -148,7 +149,7 @@ def test_customers_of_other_types_are_refused():
     with pytest.raises(InputError, match="column 'customer' holds Float64, expected integers or text"):
         EventLog.from_frame(frame)
     mixed = pd.DataFrame({"customer": [1, "a"], "time": START, "kind": "touch", "channel": "a"})
-    with pytest.raises(InputError, match="events: a column mixes types .*column customer"):
+    with pytest.raises(InputError, match=r"events: a column mixes types .*column customer"):
         EventLog.from_frame(mixed)
 
 
@@ -247,7 +248,7 @@ def test_check_finds_what_from_frame_would_have_mended():
     with pytest.raises(InputError, match=r"EventLog row 3 .*value is inf; it must be a finite number or empty"):
         check(with_column(log, "value", [None, None, np.inf, None, None]))
     backwards = EventLog(log.events, log.customers.take([1, 0]), log.start, log.end)
-    with pytest.raises(InputError, match="customers are not sorted"):
+    with pytest.raises(InputError, match=r"customers are not sorted"):
         check(backwards)
     text = EventLog(log.events, pa.table({"customer": ["1", "2"]}), log.start, log.end, log.stages)
     with pytest.raises(InputError, match="customer is int64 in events but string in customers"):
@@ -259,7 +260,7 @@ def test_check_finds_what_from_frame_would_have_mended():
 
 def test_wrong_columns_and_types_are_refused_on_construction():
     log = hand_log(*ROWS)
-    with pytest.raises(InputError, match="columns are .*expected"):
+    with pytest.raises(InputError, match=r"columns are .*expected"):
         EventLog(log.events.drop(["cost"]), log.customers, log.start, log.end)
     wrong = log.events.set_column(3, "channel", pa.array(["a"] * 5))
     with pytest.raises(InputError, match=r"column 'channel' is string, expected dictionary.*Use EventLog.from_frame"):
@@ -272,7 +273,7 @@ def test_hash_does_not_see_chunks_nor_codes(cuts, order):
     log = hand_log(*ROWS)
     log = EventLog(log.events, people, log.start, log.end, log.stages)
     edges = sorted({0, 5, *cuts})
-    pieces = [log.events.slice(a, b - a) for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [log.events.slice(a, b - a) for a, b in pairwise(edges)]
     words = log.events["channel"].to_pylist()
     codes = pa.array([None if w is None else order.index(w) for w in words], pa.uint8())
     recoded = log.events.set_column(3, "channel", pa.DictionaryArray.from_arrays(codes, pa.array(order)))
