@@ -231,8 +231,9 @@ def _feed(digest: Any, column: pa.ChunkedArray) -> None:
         used = {word for chunk in column.chunks for word in chunk.dictionary.take(pc.unique(chunk.indices)).to_pylist()}
         position = {word: i for i, word in enumerate(sorted(used - {None}))}
         digest.update(repr([*position]).encode())
+        small = np.int16 if len(position) < 2**15 else np.int32
         for chunk in column.chunks:
-            order = np.array([*(position.get(word, -1) for word in chunk.dictionary.to_pylist()), -1], dtype=np.int32)
+            order = np.array([*(position.get(word, -1) for word in chunk.dictionary.to_pylist()), -1], dtype=small)
             digest.update(order[chunk.indices.cast(pa.int32()).fill_null(len(order) - 1)].tobytes())
     elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_timestamp(column.type):
         plain = column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column

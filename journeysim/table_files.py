@@ -89,9 +89,9 @@ def read_table(file: str | Path, *, wanted: Collection[str] = ()) -> tuple[pl.Da
         raise InputError(f"{file}: there are columns but no rows.")
     names, n_inside = _header(text, delimiter), frame.select(pl.all().str.count_matches(delimiter, literal=True).sum())
     n_delimiters = (
-        (frame.width - 1) * (1 + filled.sum()) + sum(n_inside.row(0)) + sum(n.count(delimiter) for n in names)
+        (frame.width - 1) * (1 + frame.height) + sum(n_inside.row(0)) + sum(n.count(delimiter) for n in names)
     )
-    # Polars fills short lines with nulls; counting is a hundred times faster than looking at each line
+    # Polars fills short lines with nulls: a count tells at once that none is short
     if text.count(delimiter) != n_delimiters and (ragged := _fault(text, delimiter, first_line)):
         raise InputError(f"{file}{ragged}.")
     inside = frame.select(pl.sum_horizontal(pl.all().str.count_matches("\n").fill_null(0))).to_series().to_numpy()

@@ -80,6 +80,11 @@ def test_a_pain_point_is_met_in_the_stage_that_the_customer_is_in(read):
     assert pain["stage"].to_list() == ["cart"]
 
 
+def test_a_pain_point_before_any_stage_is_met_in_no_stage(read):
+    log = read("user,at,what,source,session,paid,city\nu1,2026-01-01,add,,,,\nu2,2026-01-01,fee,,,,\n")
+    assert log.to_polars().select("kind", "stage").rows() == [("stage", "cart"), ("pain", None)]
+
+
 def test_a_customer_silent_for_exactly_the_limit_is_not_yet_lost(read):
     silent = "user,at,what\nu1,2026-01-01,home\nu2,2026-01-01 00:00:01,home\nu3,2026-01-04 00:00:01,home\n"
     short = MAP.replace(", channel: source, visit: session, value: paid, segments: [city]", "")

@@ -116,7 +116,8 @@ def test_p_improves_is_the_share_of_draws_that_gain():
 
 
 def test_rounding_is_no_improvement():
-    draws = replace(DRAWS, starts=STARTS * [[1], [0]], purchase_stages=("buy",))
+    hazards = np.random.default_rng(1).gamma(2, 0.05, size=(200, 2, 11))
+    draws = replace(DRAWS, hazards=hazards, starts=STARTS * [[1], [0]], purchase_stages=("buy",))
     frame = forecast(draws, [improve_stage("look", forward=2)], **DAYS).to_frame()
     assert frame["p_improves"].to_list() == [1.0, 0.0]
 

@@ -56,6 +56,8 @@ def test_the_delimiter_is_the_one_that_finds_the_wanted_columns(read):
         ("a,b\n\n,\n", "there are columns but no rows"),
         ("a,b\n1,2\n3,4,5\n", r"csv line 3: 3 fields where the header has 2; quote the field"),
         ("a,b\n1,2\n3\n", r"csv line 3: 1 fields where the header has 2; fill the line up"),
+        ("a,b\n,\n1\n", r"csv line 3: 1 fields where the header has 2; fill the line up"),
+        ("a,b,c\n\n1,\n,,\n", r"csv line 3: 2 fields where the header has 3; fill the line up"),
         ('a,b\n\n"x\ny",2\n3\n', r"csv line 5: 1 fields where the header has 2"),
         ('a,b\n1,2\n3,"4\n5,6\n7,8\n', r"csv line 3: unexpected end of data; check the quotation marks"),
         ('a,b\n1,2\n3,"4" x\n', r"csv line 3: ',' expected after '\"'"),
