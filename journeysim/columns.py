@@ -13,6 +13,8 @@ from journeysim.yaml_files import did_you_mean
 if TYPE_CHECKING:
     from journeysim.table_files import Source
 
+_ISO_TIME = r"^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?) ?(Z|UTC|[+-]\d{2}(?::?\d{2})?)?)?$"
+
 
 def column(frame: pl.DataFrame, name: str, source: Source, *, hint: str = "") -> pl.Series:
     """A column by name. Raises InputError that lists what there is; `hint` says what else one may do."""
@@ -27,12 +29,14 @@ def column(frame: pl.DataFrame, name: str, source: Source, *, hint: str = "") ->
 def times(values: pl.Series, source: Source) -> pl.Series:
     """Datetimes, dates or ISO 8601 text as UTC microseconds; without a time zone they are taken as UTC.
 
+    No other way of writing is guessed at: 01/02/2026 is in January to some and in February to others.
+
     Raises
     ------
     InputError : a time is missing or cannot be read
     """
-    if values.dtype == pl.String:
-        parsed = values.str.strip_chars().str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
+    if values.dtype in (pl.String, pl.Categorical, pl.Enum):
+        parsed = _iso_times(values)
     elif values.dtype == pl.Date or isinstance(values.dtype, pl.Datetime):
         zone = getattr(values.dtype, "time_zone", None)
         parsed = values.cast(pl.Datetime("us", zone))
@@ -47,6 +51,19 @@ def times(values: pl.Series, source: Source) -> pl.Series:
             f"{source.place(row)}: {values.name} is {values[row]!r}, which is no time. Write it as 2026-01-31 14:30:00."
         )
     return parsed
+
+
+def _iso_times(values: pl.Series) -> pl.Series:
+    """UTC microseconds of ISO 8601 text, with and without zones in one column; null where it is none."""
+    frame = pl.DataFrame({values.name: values.cast(pl.String).str.strip_chars()})
+    date, clock, zone = (pl.col(values.name).str.extract(_ISO_TIME, group) for group in (1, 2, 3))
+    offset = zone.str.replace("^(Z|UTC)$", "+00").str.replace(":", "")
+    hours, minutes = (offset.str.slice(at, 2).cast(pl.Int64, strict=False).fill_null(0) for at in (1, 3))
+    sign = pl.when(offset.str.starts_with("-")).then(-1).otherwise(1)
+    local = (date + "T" + clock.fill_null("00:00")).str.to_datetime(time_unit="us", strict=False)
+    return (
+        frame.select(local - sign * pl.duration(hours=hours, minutes=minutes)).to_series().dt.replace_time_zone("UTC")
+    )
 
 
 def numbers(values: pl.Series, source: Source, *, least: float = -np.inf, blank: bool = False) -> pl.Series:

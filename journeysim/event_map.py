@@ -16,7 +16,7 @@ from journeysim.errors import InputError
 from journeysim.events import EventLog
 from journeysim.moves import BASE, LOST
 from journeysim.table_files import Source, read_table
-from journeysim.yaml_files import Problem, did_you_mean, parse_model, problems_error, read_model
+from journeysim.yaml_files import Place, Problem, did_you_mean, parse_model, problems_error, read_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,7 +134,7 @@ def _sorted_rows(frame: pl.DataFrame, event_map: EventMap, source: Source) -> pl
 
 
 def _check_events(event: pl.Series, event_map: EventMap, source: Source) -> None:
-    known = [*_mapped_events(event_map)]
+    known = [event for _, event in _mapped_events(event_map)]
     unknown = np.flatnonzero(~event.is_in(known).fill_null(value=False))
     if not len(unknown):
         return
@@ -152,7 +152,8 @@ def _touches(rows: pl.DataFrame, event_map: EventMap) -> pl.DataFrame:
     """A touch is an event with a channel; of a visit only the first."""
     touched = rows.filter(pl.col("channel").is_not_null())
     if event_map.columns.visit:
-        touched = touched.unique(["customer", "visit"], keep="first", maintain_order=True)
+        own = pl.when(pl.col("visit").fill_null("") == "").then("order")  # without a visit: a contact of its own
+        touched = touched.unique(["customer", "visit", own.alias("own")], keep="first", maintain_order=True)
     return touched.select("customer", "time", "order", "channel", kind=pl.lit("touch"), rank=pl.lit(0))
 
 
@@ -181,16 +182,19 @@ def _losses(rows: pl.DataFrame, event_map: EventMap) -> pl.DataFrame:
     return silent.select("customer", "time", "order", stage=pl.lit(LOST), kind=pl.lit("lost"), rank=pl.lit(4))
 
 
-def _mapped_events(event_map: EventMap) -> Iterator[str]:
-    for events in (*event_map.stages.values(), *event_map.pain_points.values()):
-        yield from events
-    yield from event_map.ignore
+def _mapped_events(event_map: EventMap) -> Iterator[tuple[Place, str]]:
+    """Every event of the map, after the place where it stands."""
+    for field, groups in (("stages", event_map.stages), ("pain_points", event_map.pain_points)):
+        for name, events in groups.items():
+            yield from (((field, name, i), event) for i, event in enumerate(events))
+    yield from ((("ignore", i), event) for i, event in enumerate(event_map.ignore))
 
 
 def _problems(event_map: EventMap) -> Iterator[Problem]:
-    for event, times_named in Counter(_mapped_events(event_map)).items():
-        if times_named > 1:
-            yield Problem((), event, f"this event stands in {times_named} places of the map; keep one")
+    times_named = Counter(event for _, event in _mapped_events(event_map))
+    for place, event in _mapped_events(event_map):
+        if times_named[event] > 1:
+            yield Problem(place, event, f"this event stands in {times_named[event]} places of the map; keep one")
     if event_map.purchase not in event_map.stages:
         advice = f"no such stage; {did_you_mean(event_map.purchase, list(event_map.stages))}"
         yield Problem(("purchase",), event_map.purchase, advice)

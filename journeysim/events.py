@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +20,7 @@ from journeysim.moves import LOST
 from journeysim.table_files import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
     from narwhals.typing import IntoDataFrame
@@ -106,19 +107,24 @@ class EventLog:
         InputError : a column is missing, a time or number cannot be read, a kind or stage is unknown, an event lies
             outside the window; it names the row (counted from 1) and the value
         """
-        frame = pl.DataFrame(pl.from_arrow(nw.from_native(events, eager_only=True).to_arrow()))
+        frame = _to_polars(events, "events")
         source = source or Source.rows("events", frame.height)
         frame = _normalised(frame, source)
         start = start or frame["time"].min()  # type: ignore[assignment]
         end = end or frame["time"].max()  # type: ignore[assignment]
         assert start is not None and end is not None  # noqa: PT018, S101  # an empty frame was refused
         stages = tuple(stages) or tuple(frame["stage"].drop_nulls().unique(maintain_order=True))
-        frame = frame.sort("customer", "time", maintain_order=True)
         if customers is None:
-            people = frame.select(pl.col("customer").unique(maintain_order=True))
+            people = frame.select(pl.col("customer").unique())
         else:
-            people = pl.DataFrame(pl.from_arrow(nw.from_native(customers, eager_only=True).to_arrow()))
-            people = _with_customer_type(people, Source.rows("customers", people.height)).sort("customer")
+            people = _to_polars(customers, "customers")
+            people = _with_customer_type(people, Source.rows("customers", people.height))
+            if people.schema["customer"] != frame.schema["customer"]:  # one has names, the other only numbers
+                people, frame = (table.with_columns(pl.col("customer").cast(pl.String)) for table in (people, frame))
+        people, frame = (
+            people.sort("customer"),
+            frame.with_row_index("row").sort("customer", "time", maintain_order=True),
+        )
         log = cls(
             events=_to_arrow(frame),
             customers=people.to_arrow(compat_level=pl.CompatLevel.oldest()),
@@ -128,7 +134,7 @@ class EventLog:
             purchase_stages=tuple(purchase_stages),
             currency=currency,
         )
-        check(log)
+        check(log, lambda row: source.place(frame["row"][row]))
         return log
 
     @property
@@ -186,7 +192,8 @@ class EventLog:
 
     def never_touched_by(self, channel: str) -> pa.Array:
         """Customers without a touch on `channel`."""
-        touched = pc.unique(self.events.filter(pc.equal(self.events["channel"].cast(pa.string()), channel))["customer"])
+        is_touch = self.codes("kind", ["touch"]) == 0
+        touched = pc.unique(self.events.filter(is_touch & (self.codes("channel", [channel]) == 0))["customer"])
         everyone = self.customers["customer"].combine_chunks()
         return everyone.filter(pc.invert(pc.is_in(everyone, touched)))
 
@@ -205,9 +212,10 @@ class EventLog:
         digest = hashlib.sha256()
         for table in (self.events, self.customers):
             for name in table.column_names:
-                digest.update(name.encode())
+                digest.update(repr((name, table.num_rows)).encode())
                 _feed(digest, table[name])
-        digest.update(repr((self.start, self.end, self.stages, self.purchase_stages, self.currency)).encode())
+        window = [_aware(time).isoformat() for time in (self.start, self.end)]
+        digest.update(repr((*window, [*self.stages], [*self.purchase_stages], self.currency)).encode())
         return digest.hexdigest()
 
     def equals(self, other: EventLog) -> bool:
@@ -216,25 +224,32 @@ class EventLog:
 
 
 def _feed(digest: Any, column: pa.ChunkedArray) -> None:
+    """Hash the entries of a column: words as codes into the sorted words in use, numbers as they are, and the nulls."""
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = column.dictionary_encode()
     if pa.types.is_dictionary(column.type):
-        used = [chunk.dictionary.take(pc.unique(chunk.indices).drop_null()) for chunk in column.chunks]
-        names = sorted({name for words in used for name in words.to_pylist()})  # some words may stand in no row
-        digest.update(repr(names).encode())
+        used = {word for chunk in column.chunks for word in chunk.dictionary.take(pc.unique(chunk.indices)).to_pylist()}
+        position = {word: i for i, word in enumerate(sorted(used - {None}))}
+        digest.update(repr([*position]).encode())
+        small = np.int16 if len(position) < 2**15 else np.int32
         for chunk in column.chunks:
-            known = [names.index(name) if name in names else 0 for name in chunk.dictionary.to_pylist()]
-            order = np.array([*known, 65535], dtype=np.uint16)
-            digest.update(order[chunk.indices.fill_null(len(order) - 1).to_numpy(zero_copy_only=False)].tobytes())
-    elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        digest.update(repr(column.to_pylist()).encode())
+            order = np.array([*(position.get(word, -1) for word in chunk.dictionary.to_pylist()), -1], dtype=small)
+            digest.update(order[chunk.indices.cast(pa.int32()).fill_null(len(order) - 1)].tobytes())
+    elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_timestamp(column.type):
+        plain = column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
+        for chunk in plain.chunks:
+            digest.update(chunk.fill_null(0).to_numpy(zero_copy_only=False).tobytes())
+        for chunk in plain.chunks if plain.null_count else ():
+            digest.update(np.asarray(chunk.is_null()).tobytes())
     else:
-        for chunk in column.chunks:
-            digest.update(chunk.to_numpy(zero_copy_only=False).tobytes())
+        digest.update(repr(column.to_pylist()).encode())
 
 
-def check(log: EventLog) -> None:
+def check(log: EventLog, place: Callable[[int], str] = lambda row: f"EventLog row {row + 1}") -> None:
     """Check every row: sorted, inside the window, of a known customer, and each kind with what it needs.
 
-    Called where data comes in; a simulated log is right by construction (and tests check it).
+    Called where data comes in; a simulated log is right by construction (and tests check it). `place` names the row
+    at an index where it came from.
 
     Raises
     ------
@@ -242,11 +257,24 @@ def check(log: EventLog) -> None:
     """
     if log.n_events == 0:
         raise InputError("EventLog: there are no events.")
+    for what, names in (("stage", log.stages), ("purchase stage", log.purchase_stages)):
+        if len(set(names)) < len(names):
+            raise InputError(f"EventLog: a {what} stands twice in {list(names)}; name each once.")
+    unknown = [name for name in log.purchase_stages if name not in log.stages]
+    if unknown:
+        raise InputError(f"EventLog: purchase stage {unknown[0]!r} is not among the stages {list(log.stages)}.")
     if log.customers.column_names[:1] != ["customer"]:
         raise InputError("EventLog: the first column of customers must be 'customer'.")
-    if len(pc.unique(log.customers["customer"])) != log.n_customers:
-        raise InputError("EventLog: a customer stands twice in customers; keep one row per customer.")
-    known = pc.is_in(pc.unique(log.events["customer"]), log.customers["customer"].combine_chunks())
+    types = [table.schema.field("customer").type for table in (log.events, log.customers)]
+    if types[0] != types[1]:
+        raise InputError(f"EventLog: customer is {types[0]} in events but {types[1]} in customers; use one type.")
+    people = log.customers["customer"].combine_chunks()
+    if len(pc.unique(people)) != log.n_customers:
+        twice = Counter(people.to_pylist()).most_common(1)[0][0]
+        raise InputError(f"EventLog: customer {twice!r} stands twice in customers; keep one row per customer.")
+    if pa.types.is_integer(people.type) and (np.diff(np.asarray(people)) < 0).any():
+        raise InputError("EventLog: customers are not sorted; sort both tables by customer.")
+    known = pc.is_in(pc.unique(log.events["customer"]), people)
     if not pc.all(known).as_py():
         stranger = pc.unique(log.events["customer"]).filter(pc.invert(known))[0].as_py()
         raise InputError(f"EventLog: customer {stranger!r} has events but is not in customers; add it there.")
@@ -255,40 +283,32 @@ def check(log: EventLog) -> None:
     if backwards.any():
         row = int(np.flatnonzero(backwards)[0]) + 2
         raise InputError(f"EventLog: row {row} comes before row {row - 1}; sort by customer and time.")
+
+    def require(wrong: NDArray[np.bool_], column: str, advice: str) -> None:
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            event = log.events.slice(row, 1).to_pylist()[0]
+            found = event[column] if column != "time" else f"{event['time']:%Y-%m-%d %H:%M:%S.%f}"
+            raise InputError(
+                f"{place(row)} (customer {event['customer']!r}): {column} is {found!r}; it must be {advice}."
+            )
+
     first, last = (microseconds(t) for t in (log.start, log.end))
-    outside = (when < first) | (when > last)
-    if outside.any():
-        at = log.events["time"][int(np.flatnonzero(outside)[0])].as_py()
-        raise InputError(f"EventLog: an event at {at} lies outside the window {log.start} to {log.end}.")
+    require((when < first) | (when > last), "time", f"inside the window {log.start} to {log.end}")
     kinds = log.codes("kind", KINDS)
-    _require(log, kinds < 0, "kind", f"one of {', '.join(KINDS)}")
-    _require(
-        log, (kinds == KINDS.index("touch")) & (log.codes("channel", log.names_in("channel")) < 0), "channel", "set"
-    )
+    require(kinds < 0, "kind", f"one of {', '.join(KINDS)}")
+    has_channel = log.codes("channel", log.names_in("channel")) >= 0
+    require((kinds == KINDS.index("touch")) & ~has_channel, "channel", "set for a touch")
     stages = log.codes("stage", (*log.stages, LOST))
-    _require(
-        log, (kinds == KINDS.index("stage")) & (stages < 0), "stage", f"one of {', '.join(log.stages) or '(none)'}"
-    )
-    values = log.events["value"].to_numpy(zero_copy_only=False)
-    _require(log, np.isinf(values), "value", "a finite number or empty")
-    unknown = [name for name in log.purchase_stages if name not in log.stages]
-    if unknown:
-        raise InputError(f"EventLog: purchase stage {unknown[0]!r} is not among the stages {list(log.stages)}.")
+    named = (log.codes("stage", log.names_in("stage")) >= 0) | (kinds == KINDS.index("stage"))
+    require(named & (stages < 0), "stage", f"one of {', '.join(log.stages) or '(none)'}")
+    for name in ("value", "cost"):
+        require(np.isinf(log.events[name].to_numpy(zero_copy_only=False)), name, "a finite number or empty")
 
 
 def microseconds(time: datetime) -> int:
     """Microseconds since the epoch, exact: floating point is off by one after the year 2106."""
     return (_aware(time) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-
-
-def _require(log: EventLog, wrong: NDArray[np.bool_], column: str, what: str) -> None:
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        event = log.events.slice(row, 1).to_pylist()[0]
-        raise InputError(
-            f"EventLog: row {row + 1} (customer {event['customer']!r}, {event['time']:%Y-%m-%d %H:%M:%S}): "
-            f"{column} is {event[column]!r}, it must be {what}."
-        )
 
 
 def _aware(time: datetime) -> datetime:
@@ -310,15 +330,32 @@ def _normalised(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
     return frame.select(*COLUMNS).with_columns(pl.col(words).cast(pl.String))
 
 
+def _to_polars(table: IntoDataFrame, name: str) -> pl.DataFrame:
+    try:
+        frame = pl.DataFrame(pl.from_arrow(nw.from_native(table, eager_only=True).to_arrow()))
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:  # columns of Python objects
+        raise InputError(
+            f"{name}: a column mixes types ({' '.join(map(str, error.args))}); convert it first."
+        ) from None
+    return frame.select(pl.exclude(r"^__index_level_\d+__$"))  # an index of pandas without a name
+
+
 def _with_customer_type(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
     ids = column(frame, "customer", source)
-    if ids.null_count():
-        row = int(np.flatnonzero(ids.is_null())[0])
-        raise InputError(f"{source.place(row)}: there is no customer. Fill it in or drop the row.")
-    is_integer = ids.dtype.is_integer()
-    if ids.dtype == pl.String:  # text files: numbers that lose nothing, such as a leading zero, when read as integers
-        is_integer = bool(ids.str.contains(r"^(0|-?[1-9][0-9]{0,17})$").all())
-    return frame.with_columns(pl.col("customer").cast(pl.Int64 if is_integer else pl.String))
+    is_text = ids.dtype in (pl.String, pl.Categorical, pl.Enum)
+    if is_text:
+        ids = ids.cast(pl.String)
+    elif not ids.dtype.is_integer() and ids.null_count() < len(ids):
+        raise InputError(f"{source.name}: column 'customer' holds {ids.dtype}, expected integers or text.")
+    blank = (ids.str.strip_chars() == "").fill_null(value=True) if is_text else ids.is_null()
+    if blank.any():
+        raise InputError(
+            f"{source.place(int(np.flatnonzero(blank)[0]))}: there is no customer. Fill it in or drop the row."
+        )
+    if is_text and not ids.str.contains(r"^(0|-?[1-9][0-9]{0,17})$").all():
+        return frame.with_columns(ids)  # as integers something would be lost, such as a leading zero
+    integers = ids.cast(pl.Int64, strict=False)
+    return frame.with_columns(ids.cast(pl.String) if integers.null_count() else integers)
 
 
 def _to_arrow(frame: pl.DataFrame) -> pa.Table:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from journeysim.errors import InputError
-from journeysim.events import KINDS
+from journeysim.events import KINDS, microseconds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,6 +101,8 @@ def to_journeys(
     ------
     InputError : the log has no touch, or lookback_days is not positive
     """
+    if conversion not in ("first", "every"):
+        raise InputError(f"conversion is {conversion!r}; it must be 'first' or 'every'.")
     if lookback_days is not None and not lookback_days > 0:
         raise InputError(f"lookback_days is {lookback_days}; it must be positive.")
     who, when, kinds = log.customer_codes(), log.times_us(), log.codes("kind", KINDS)
@@ -112,7 +114,7 @@ def to_journeys(
 
     converted = is_purchase[last_rows]
     value = np.where(converted, np.nan_to_num(np.asarray(log.events["value"].take(last_rows), dtype=np.float64)), 0.0)
-    end_us = np.where(converted, when[last_rows], round(log.end.timestamp() * 1e6))
+    end_us = np.where(converted, when[last_rows], microseconds(log.end))
     is_first = np.ones(len(first_rows), dtype=bool)
     is_first[1:] = who[first_rows[1:]] != who[first_rows[:-1]]
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from journeysim.errors import InputError
-from journeysim.events import KINDS
+from journeysim.events import KINDS, microseconds
 from journeysim.moves import LOST, direction
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _observed(log: EventLog, segment: pl.Series) -> tuple[pl.DataFrame, pl.DataF
 
     first_purchase, left = _first(who[purchase], day[purchase], n), _first(who[lost], day[lost], n)
     left[left < first_purchase] = np.nan  # back again
-    end = log.end.timestamp() / 86_400
+    end = microseconds(log.end) / _US_PER_DAY
     mover, _, moved_at = _stages_entered(log)
     moved = np.diff(mover, prepend=-1) == 0  # a customer's first entry is no move
     first_move = _first(mover[moved], moved_at[moved], n)
@@ -258,7 +258,7 @@ def converted_within(log: EventLog, days: float) -> Estimate:
     """
     everyone, _ = _observed(log, _segments(log, None))
     who, first_rows = np.unique(log.customer_codes(), return_index=True)
-    followed = log.end.timestamp() / 86_400 - log.times_us()[first_rows] / _US_PER_DAY
+    followed = (microseconds(log.end) - log.times_us()[first_rows]) / _US_PER_DAY
     until = everyone["days_to_purchase"].to_numpy()[who]
     bought = ~np.isnan(until)
     value, low, high = survival(days, np.where(bought, until, followed), bought)

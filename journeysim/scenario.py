@@ -97,10 +97,17 @@ def improve_stage(
 ) -> Scenario:
     """The scenario that changes one stage.
 
+    Raises
+    ------
+    InputError : a factor is not above 0 and at most 100
+
     >>> improve_stage("decision", exit=0.5).name
     'improve decision: exit x0.5'
     """
     factors = {"forward": forward, "back": back, "exit": exit}
+    for towards, factor in factors.items():
+        if not 0 < factor <= 100:
+            raise InputError(f"improve_stage {stage!r}: {towards} is {factor}; it must be above 0 and at most 100.")
     told = ", ".join(f"{towards} x{factor:.3g}" for towards, factor in factors.items() if factor != 1)
     change = StageChange(stage=stage, forward=forward, back=back, exit=exit)
     return Scenario(name=name or f"improve {stage}: {told or 'nothing'}", changes=(change,))

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from journeysim.errors import InputError
-from journeysim.events import KINDS
+from journeysim.events import KINDS, microseconds
 from journeysim.moves import LOST, Direction, direction
 
 if TYPE_CHECKING:
@@ -115,11 +115,12 @@ def to_stage_history(log: EventLog, *, by: str | None = None) -> StageHistory:
     who, when, stage = who[moved], when[moved], stage[moved]
 
     is_last = np.append(who[1:] != who[:-1], True)
-    until = np.where(is_last, round(log.end.timestamp() * 1e6), np.append(when[1:], 0))
+    until = np.where(is_last, microseconds(log.end), np.append(when[1:], 0))
     target = np.append(stage[1:], 0)
     stay = stage != lost
-    if (stay & ~is_last).sum() < (~is_last).sum():
-        raise InputError("A customer of the log has events after being lost; a customer who returns was not lost.")
+    if (returned := ~stay & ~is_last).any():
+        name = log.customers["customer"][int(who[returned][0])].as_py()
+        raise InputError(f"Customer {name!r} has events after being lost; remove the loss, or what comes after it.")
     codes, segments = _segments(log, by)
     group = codes[who]
     shape = (len(segments), n_stages)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,40 +70,72 @@ def read_table(file: str | Path, *, wanted: Collection[str] = ()) -> tuple[pl.Da
         return frame, Source.rows(str(file), frame.height)
     if not file.name.endswith((".csv", ".csv.gz", ".tsv", ".txt")):
         raise InputError(f"{file}: expected a file that ends in .csv, .csv.gz, .tsv, .txt or .parquet.")
-    text = read_text(file)
+    whole = read_text(file)
+    text = whole.lstrip("\r\n")
     if not text.strip():
         raise InputError(f"{file}: the file is empty.")
-    delimiter = _delimiter(text.split("\n", 1)[0], wanted)
+    first_line = 1 + whole[: len(whole) - len(text)].count("\n")
+    delimiter = _delimiter(text, wanted)
     try:
         frame = pl.read_csv(io.StringIO(text), separator=delimiter, infer_schema=False)
     except pl.exceptions.PolarsError as error:
-        raise InputError(f"{file}{_ragged_line(text, delimiter) or ': ' + _first_line(error)}.") from error
-    inside = frame.select(pl.sum_horizontal(pl.all().str.count_matches("\n").fill_null(0))).to_series().to_numpy()
-    numbers = np.arange(2, frame.height + 2) + np.cumsum(inside) - inside  # quoted fields may span lines
+        odd = (n for n, line in enumerate(text.split("\n"), first_line) if line.count('"') % 2)
+        quote = f" line {next(odd, first_line)}: a quotation mark inside a field; double it and quote the field"
+        fault = _fault(text, delimiter, first_line) or (quote if '"' in text else f": {_first_line(error)}")
+        raise InputError(f"{file}{fault}.") from error
     filled = frame.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
     if not filled.any():
         raise InputError(f"{file}: there are columns but no rows.")
-    frame = frame.rename(str.strip)
+    names, n_inside = _header(text, delimiter), frame.select(pl.all().str.count_matches(delimiter, literal=True).sum())
+    n_delimiters = (
+        (frame.width - 1) * (1 + frame.height) + sum(n_inside.row(0)) + sum(n.count(delimiter) for n in names)
+    )
+    # Polars fills short lines with nulls: a count tells at once that none is short
+    if text.count(delimiter) != n_delimiters and (ragged := _fault(text, delimiter, first_line)):
+        raise InputError(f"{file}{ragged}.")
+    inside = frame.select(pl.sum_horizontal(pl.all().str.count_matches("\n").fill_null(0))).to_series().to_numpy()
+    # quoted fields may span lines
+    numbers = (
+        first_line + 1 + sum(name.count("\n") for name in names) + np.arange(frame.height) + np.cumsum(inside) - inside
+    )
+    twice = [name for name, times in Counter(name.strip() for name in names).items() if name and times > 1]
+    if twice:
+        raise InputError(f"{file}: column {twice[0]!r} stands twice in the header; rename or remove one.")
+    frame = frame.rename({name: name.strip() for name in frame.columns if name.strip()})
     return frame.filter(filled), Source(str(file), "line", numbers[filled.to_numpy()].astype(np.int64))
 
 
-def _delimiter(header: str, wanted: Collection[str]) -> str:
+def _header(text: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+    except csv.Error:  # no table at all; reading it will say so
+        return []
+
+
+def _delimiter(text: str, wanted: Collection[str]) -> str:
     """The delimiter that finds most of the wanted columns in the header, and of those the most frequent."""
 
     def found(delimiter: str) -> tuple[int, int]:
-        names = next(csv.reader([header], delimiter=delimiter), [])
+        names = _header(text, delimiter)
         return len(set(wanted) & {name.strip() for name in names}), len(names)
 
     return max((",", ";", "\t"), key=found)
 
 
-def _ragged_line(text: str, delimiter: str) -> str | None:
-    """Name the first line with more fields than the header; only looked for when reading failed."""
-    rows = csv.reader(io.StringIO(text), delimiter=delimiter)
-    n_columns = len(next(rows))
-    for row in rows:
-        if len(row) > n_columns:
-            return f" line {rows.line_num}: {len(row)} fields where the header has {n_columns}; quote the field"
+def _fault(text: str, delimiter: str, first_line: int) -> str | None:
+    """Name the first line that has not as many fields as the header, or is no table; slow, so only on suspicion."""
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    line = first_line
+    try:
+        n_columns = len(next(rows))
+        line = first_line + rows.line_num
+        for row in rows:
+            if row and len(row) != n_columns:
+                advice = "quote the field" if len(row) > n_columns else "fill the line up or remove it"
+                return f" line {line}: {len(row)} fields where the header has {n_columns}; {advice}"
+            line = first_line + rows.line_num
+    except csv.Error as error:
+        return f" line {line}: {error}; check the quotation marks and line ends from there on"
     return None
 
 

@@ -110,7 +110,7 @@ FAULTS = {
     "NaN": (row("a;1;NaN;0"), "line 4: column 'total_conversion_value' is 'NaN'; it must be a finite number"),
     "infinity": (row("a;inf;1;0"), "line 4: column 'total_conversions' is 'inf'; it must be a finite number"),
     "blank number": (row("a;1;1;"), "line 4: column 'total_null' is blank; write 0"),
-    "short line": (row("a;1"), "line 4: column 'total_null' is blank; write 0"),
+    "short line": (row("a;1"), "line 4: 2 fields where the header has 4"),
     "long line": (row("a;1;2;3;4"), "line 4: 5 fields where the header has 4"),
     "value of nothing": (row("a;0;5;2"), "line 4: column 'total_conversion_value' is 5 but 'total_conversions' is 0"),
     "nameless channel": (row("a >  > b;1;1;1"), "line 4: column 'path' is 'a >  > b', which has a channel without"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from journeysim.errors import InputError
 from journeysim.events import KINDS
 from journeysim.simulation.engine import simulate
 
@@ -82,8 +83,10 @@ def incremental_effects(
 
     Raises
     ------
-    InputError : as `simulate`
+    InputError : there are fewer than two customers, or as `simulate`
     """
+    if n_customers < 2:
+        raise InputError(f"n_customers is {n_customers}; a standard error needs two at least.")
 
     def converted(version: World) -> NDArray[np.bool_]:
         return _converted(simulate(version, n_customers=n_customers, horizon_days=horizon_days, seed=seed))

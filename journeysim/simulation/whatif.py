@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from journeysim.events import KINDS
+from journeysim.errors import InputError
+from journeysim.events import KINDS, microseconds
 from journeysim.simulation.engine import simulate
 
 if TYPE_CHECKING:
@@ -55,8 +56,13 @@ def simulate_changes(
 
     Raises
     ------
-    InputError : as `simulate` and `Scenario.apply`
+    InputError : a horizon is not positive, there are fewer than two customers, or as `simulate` and `Scenario.apply`
     """
+    for name, days in (("conversion_days", conversion_days), ("retention_days", retention_days)):
+        if not days > 0:
+            raise InputError(f"{name} is {days}; it must be a positive number of days.")
+    if n_customers < 2:
+        raise InputError(f"n_customers is {n_customers}; a standard error needs two at least.")
 
     def run(version: World) -> tuple[FloatArray, FloatArray]:
         horizon = conversion_days + retention_days
@@ -86,7 +92,7 @@ def simulate_changes(
 def _outcomes(log: EventLog, conversion_days: float, retention_days: float) -> tuple[FloatArray, FloatArray]:
     """(n_customers,) whether each converted in time, and whether each of these was active later on."""
     kinds, who = log.codes("kind", KINDS), log.customer_codes()
-    days = (log.times_us() - round(log.start.timestamp() * 1e6)) / 86_400e6
+    days = (log.times_us() - microseconds(log.start)) / 86_400e6
     bought_at, lost_at = np.full(log.n_customers, np.inf), np.full(log.n_customers, np.inf)
     purchases, losses = kinds == KINDS.index("purchase"), kinds == KINDS.index("lost")
     np.minimum.at(bought_at, who[purchases], days[purchases])
