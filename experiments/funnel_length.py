@@ -9,10 +9,10 @@ would buy are the same at every length.
 Error: the share of all credit that stands at the wrong channel (`journeysim.scores.share_error`), against the shares of
 the true incremental effects (twin runs without each channel). The methods get another sample than the truth.
 
-Expected (written before the first full run): last touch credits whoever stands at the end. It errs most in long
-funnels, rising from about .4 with one stage between to about .55 with six, and levels off once each channel has steps
-of its own. First touch is its mirror image. Linear and Markov come out near an equal split, about .15, because all
-channels are met equally often and neither method can see who moved the customer on.
+Expected (written before the first full run, after a look at one order): last touch credits whoever stands at the end.
+It errs most in long funnels, rising from about .4 with one stage between to about .55 with six, and levels off once
+each channel has steps of its own. First touch is its mirror image. Linear and Markov come out near an equal split,
+about .15, because all channels are met equally often and neither method can see who moved the customer on.
 
 Run: python experiments/funnel_length.py [FOLDER]. Rows that are there already are not run again.
 Finding: not what we expected. The mean error of last touch does not grow with length (43.7% with 1 stage, 42.9% with 6;
