@@ -40,8 +40,15 @@ slow: $(STAMP) ## samplers, calibration and big simulations
 bench: $(STAMP) ## speed, against peers in the same run
 	@for script in benchmarks/speed/*.py; do $(BIN)/python $$script || exit 1; done
 
-notebooks: $(STAMP) ## run every notebook
-	@for story in notebooks/*.py; do $(BIN)/jupytext --quiet --to ipynb --execute --output out/notebooks/$$(basename $$story .py).ipynb $$story || exit 1; echo "$$story ran"; done
+notebooks: $(STAMP) ## run every notebook into out/notebooks
+	@mkdir -p out/notebooks
+	@for story in notebooks/*.py; do \
+		ran=out/notebooks/$$(basename $$story .py).ipynb; \
+		$(BIN)/jupytext --quiet --to ipynb --output $$ran $$story \
+		&& JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter-execute --NbClientApp.log_level=ERROR --kernel_name=python3 --inplace $$ran \
+		|| { rm -f $$ran; echo "$$story failed" >&2; exit 1; }; \
+		echo "$$story ran: $$ran"; \
+	done
 
 experiments: $(STAMP) ## run every experiment
 	@for script in experiments/*.py; do $(BIN)/python $$script || exit 1; done
