@@ -43,6 +43,7 @@ COLUMNS: Final[Mapping[str, str]] = {
 REQUIRED: Final = ("customer", "time", "kind")
 TIME: Final = pa.timestamp("us", tz="UTC")
 _NAMES = pa.dictionary(pa.uint8(), pa.string())
+MANY_NAMES: Final = 256  # from here on, a column of words is coded by 32 bits instead of 8
 _TYPES: Final[Mapping[str, pa.DataType]] = {
     "time": TIME,
     "value": pa.float64(),
@@ -79,8 +80,9 @@ class EventLog:
         if self.events.column_names != list(COLUMNS):
             raise InputError(f"EventLog: columns are {self.events.column_names}, expected {list(COLUMNS)}.")
         for name, type_ in _TYPES.items():
-            if self.events.schema.field(name).type != type_:
-                found = self.events.schema.field(name).type
+            found = self.events.schema.field(name).type
+            # words may be coded by integers of any size
+            if found != type_ and not (type_ == _NAMES and _is_coded_text(found)):
                 raise InputError(f"EventLog: column {name!r} is {found}, expected {type_}. Use EventLog.from_frame.")
 
     @classmethod
@@ -179,11 +181,13 @@ class EventLog:
 
     def codes(self, column: str, names: Sequence[str]) -> NDArray[np.int64]:
         """(n_events,) position in `names` of each entry of a column of names; -1 for null or any other name."""
+        position = {name: i for i, name in enumerate(names)}
         chunks = []
         for chunk in self.events[column].chunks:
-            known = [names.index(name) if name in names else -1 for name in chunk.dictionary.to_pylist()]
-            lookup = np.array([*known, -1], dtype=np.int64)
-            chunks.append(lookup[chunk.indices.fill_null(len(known)).to_numpy(zero_copy_only=False)])
+            lookup = np.array([*(position.get(name, -1) for name in chunk.dictionary.to_pylist()), -1], dtype=np.int64)
+            null = len(lookup) - 1
+            indices = chunk.indices if null < MANY_NAMES else chunk.indices.cast(pa.int32())
+            chunks.append(lookup[indices.fill_null(null).to_numpy(zero_copy_only=False)])
         return np.concatenate(chunks) if chunks else np.empty(0, np.int64)
 
     def names_in(self, column: str) -> tuple[str, ...]:
@@ -358,16 +362,19 @@ def _with_customer_type(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
     return frame.with_columns(ids.cast(pl.String) if integers.null_count() else integers)
 
 
+def _is_coded_text(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_dictionary(type_)) and type_.value_type == pa.string()
+
+
 def _to_arrow(frame: pl.DataFrame) -> pa.Table:
     columns: dict[str, Any] = {"customer": frame["customer"].to_arrow(compat_level=pl.CompatLevel.oldest())}
     for name, type_ in _TYPES.items():
         values = frame[name].to_arrow(compat_level=pl.CompatLevel.oldest())
         if type_ == _NAMES:
             coded = values.cast(pa.string()).dictionary_encode()
-            if len(coded.dictionary) > 255:
-                raise InputError(
-                    f"EventLog: column {name!r} has {len(coded.dictionary)} names; at most 255 are possible."
-                )
-            values = pa.DictionaryArray.from_arrays(coded.indices.cast(pa.uint8()), coded.dictionary)
+            few = len(coded.dictionary) < MANY_NAMES
+            values = pa.DictionaryArray.from_arrays(
+                coded.indices.cast(pa.uint8()) if few else coded.indices, coded.dictionary
+            )
         columns[name] = values.cast(type_) if name == "time" else values
     return pa.table({name: columns[name] for name in COLUMNS})

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from journeysim.errors import InputError
 from journeysim.events import COLUMNS, EventLog, check
+from journeysim.log_files import read_log, write_log
 
 ROWS = (
     (1, 0, "touch", "email"),
@@ -227,16 +228,19 @@ def test_an_empty_log_is_refused():
         check(log.only(pa.array([7])))
 
 
-def test_more_names_than_fit_a_byte_are_refused():
+@pytest.mark.parametrize("n", [255, 256, 257, 1000])
+def test_there_may_be_more_names_than_fit_a_byte(n, tmp_path):
     def touches(n):
         return EventLog.from_frame(
             pl.DataFrame({"customer": 1, "time": START, "kind": "touch", "channel": [f"c{i}" for i in range(n)]})
         )
 
-    assert touches(255).codes("channel", ["c254"]).tolist() == [-1] * 254 + [0]
-    assert touches(255).hash() != touches(254).hash()
-    with pytest.raises(InputError, match="column 'channel' has 256 names; at most 255"):
-        touches(256)
+    log = touches(n)
+    assert log.codes("channel", [f"c{n - 1}"]).tolist() == [-1] * (n - 1) + [0]
+    assert log.codes("channel", log.names_in("channel")).tolist() == [*range(n)]
+    assert log.hash() != touches(n - 1).hash()
+    write_log(log, tmp_path / "log")
+    assert read_log(tmp_path / "log").equals(log)
 
 
 def test_check_finds_what_from_frame_would_have_mended():
