@@ -96,7 +96,9 @@ class Forecast:
                         "p_improves": float((difference > 0).mean()) if np.abs(difference).max() > NO_CHANGE else None,
                     }
                 )
-        return pl.DataFrame(rows, schema_overrides={"p_improves": pl.Float64})
+        columns = ("days", "baseline", "forecast", "difference", "low", "high", "p_improves")
+        words = {"scenario": pl.String, "measure": pl.String}
+        return pl.DataFrame(rows, schema={**words, **dict.fromkeys(columns, pl.Float64)})
 
 
 def forecast(
@@ -116,8 +118,8 @@ def forecast(
 
     Raises
     ------
-    InputError : a horizon is not positive, a scenario names an unknown stage, no stage is a purchase, two scenarios
-        share a name, or the fit did not converge
+    InputError : a horizon is not positive, a scenario names an unknown stage, no stage is a purchase or none
+        is ever reached, two scenarios share a name, or the fit did not converge
     """
     for name, days in (("conversion_days", conversion_days), ("retention_days", retention_days)):
         if not 0 < days < np.inf:
@@ -131,6 +133,8 @@ def forecast(
         converted = _purchases(posterior, scenario, conversion_days)  # (N, G, S)
         active = _active(posterior, scenario, retention_days)  # (N, G, S)
         conversion = converted.sum(axis=(1, 2))
+        if not conversion.all():
+            raise InputError("No move of this history leads to a purchase, so there is no conversion to forecast.")
         return Measures(conversion, (converted * active).sum(axis=(1, 2)) / conversion)
 
     return Forecast(
