@@ -30,10 +30,11 @@ WHY_THEY_DIFFER = (
     "pain points hold back some customers of a stage while the others move on, triggered contacts come after a delay, "
     "and satisfaction carries over from one stage to the next. More customers do not mend that; they show it better."
 )
+NOTHING_TO_IMPROVE = "No stage of this log loses customers, so none can lose fewer; scenarios of your own may say more."
 SHARES = {"share": ".1%", "removal_effect": ".4f", "conversions": ",.1f", "value": ",.0f"}
 CHANGES = {
     **dict.fromkeys(("baseline", "forecast"), ".2%"),
-    **dict.fromkeys(("difference", "low", "high"), "+.3%"),
+    **dict.fromkeys(("difference", "low", "high"), "pp"),
     "p_improves": ".1%",
     "days": "g",
 }
@@ -153,7 +154,13 @@ def forecast_section(
     result: Forecast, posterior: Posterior, scenarios: Sequence[Scenario], *, simulated: Sequence[SimulatedChange] = ()
 ) -> Section:
     """What each scenario would do, and, for a simulated world, whether the simulator agrees."""
-    paragraphs = [*forecast_sentences(result)]
+    paragraphs = [
+        f"Conversion is the share of customers who purchase within {result.conversion_days:g} days of their first "
+        f"stage, retention the share of these who are still customers {result.retention_days:g} days after that "
+        "purchase. A scenario changes some hazards and leaves all others as they are.",
+    ]
+    if not scenarios:
+        return Section("What if?", (*paragraphs, *forecast_sentences(result)))
     tables = [Table(result.to_frame(), "Forecasts with 90% intervals", CHANGES)]
     if simulated:
         comparison = forecast_against_simulation(result, simulated)
@@ -164,7 +171,7 @@ def forecast_section(
             f"Carlo).{_disagreements(comparison)}",
             WHY_THEY_DIFFER,
         ]
-        formats = {"forecast": "+.3%", "simulated": "+.3%", "gap": "+.3%", "joint_error": ".3%", "z": "+.1f"}
+        formats = {**dict.fromkeys(("forecast", "simulated", "gap", "joint_error"), "pp"), "z": "+.1f"}
         tables.append(Table(comparison, "Forecast against simulation", formats))
     days = np.linspace(0.0, result.conversion_days, 61)
     best = max(scenarios, key=lambda scenario: float(result.difference(scenario.name, "conversion").mean()))
@@ -179,7 +186,9 @@ def forecast_section(
 
 
 def forecast_sentences(result: Forecast) -> list[str]:
-    """One sentence per scenario: what it does to conversion, with its interval."""
+    """A sentence per scenario: what it does to conversion, with its interval."""
+    if not result.scenarios:
+        return [NOTHING_TO_IMPROVE]
     sentences = []
     for row in result.to_frame().filter(pl.col("measure") == "conversion").iter_rows(named=True):
         name = f"{row['scenario'][0].upper()}{row['scenario'][1:]}"
@@ -189,9 +198,16 @@ def forecast_sentences(result: Forecast) -> list[str]:
         sentences.append(
             f"{name}: conversion within {row['days']:g} days goes from {row['baseline']:.2%} to {row['forecast']:.2%}, "
             f"by {100 * row['difference']:+.2f} percentage points (90% interval {100 * row['low']:+.2f} to "
-            f"{100 * row['high']:+.2f}; probability of an improvement {row['p_improves']:.1%})."
+            f"{100 * row['high']:+.2f}; probability of an improvement {_probability(row['p_improves'])})."
         )
     return sentences
+
+
+def _probability(share_of_draws: float) -> str:
+    """Thousands of draws show 99.9%, but never certainty."""
+    if share_of_draws > 0.999:
+        return "above 99.9%"
+    return "below 0.1%" if share_of_draws < 0.001 else f"{share_of_draws:.1%}"
 
 
 def _disagreements(comparison: pl.DataFrame) -> str:
