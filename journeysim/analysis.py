@@ -62,13 +62,13 @@ def run_analysis(
 ) -> Findings:
     """Attribute, fit and forecast from a real log, and write what comes out into the new directory `out`.
 
-    Writes `kpis.csv`, `drop_off.csv`, `pain_points.csv`, `attribution.csv`, `stage_rates.csv`, `forecast.csv` and
-    `report.html`.
+    Writes `kpis.csv`, `drop_off.csv`, `pain_points.csv` and `attribution.csv` (where the log has such), then
+    `stage_rates.csv`, `forecast.csv`, `posterior.nc` (to go on from with `Posterior.load`) and `report.html`.
 
     Parameters
     ----------
     by : attribute of customers to split the stage model by
-    scenarios : what-ifs; by default that each stage in turn loses a third fewer customers
+    scenarios : what-ifs; by default that each stage that loses customers in turn loses a third fewer
     conversion_days, retention_days : horizons of the forecasts
 
     Raises
@@ -131,6 +131,6 @@ def run_analysis(
                 sections.forecast_section(result, posterior, scenarios),
             ),
         )
-        write_outputs(folder, tables, report)
+        write_outputs(folder, tables, posterior, report)
         on_progress("write the report", 1, 1)
     return Findings(results.get("markov"), tables["forecast"])
