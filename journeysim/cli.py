@@ -357,7 +357,7 @@ def _print_line(text: str, style: str = "") -> None:
 
 
 def _say_where(path: Path) -> None:
-    _print_line(f"Written: {path}")
+    _print_line(f"\nWritten: {path}")
 
 
 if __name__ == "__main__":

@@ -157,6 +157,7 @@ def forecast_chart(
         _tidy(axes, "")
         if np.ptp(axes.get_xlim()) < 1e-5:  # less than ticks can tell apart
             axes.set_xlim(-1e-5, 1e-5)
+        axes.locator_params(axis="x", nbins=6)
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=_decimals(axes), symbol=""))
         axes.tick_params(axis="x", labelsize=8)
     figure.suptitle(_plain(title), x=0.01, ha="left", fontsize=12, weight="bold")

@@ -88,8 +88,10 @@ class Report:
 def _cell(value: Any, specification: str) -> str:
     if value is None or value != value:  # NaN is the only value that differs from itself
         return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if specification == "pp":
-        return f"{100 * value:+.3f} pp"
+        return f"{100 * value:+.3f}"
     if isinstance(value, float):
         return format(value, specification or ",.4g")
     return format(value, specification or ("," if isinstance(value, int) else ""))
@@ -97,8 +99,8 @@ def _cell(value: Any, specification: str) -> str:
 
 def _data_address(figure: Figure) -> str:
     picture = io.BytesIO()
-    # Text stays text: readers can have any alphabet that their machine has, and matplotlib need not warn of its own.
-    with warnings.catch_warnings(), mpl.rc_context({"svg.fonttype": "none"}):
+    # The same figure is the same SVG; text stays text, so that readers see any alphabet that their machine knows.
+    with warnings.catch_warnings(), mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "journeysim"}):
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         figure.savefig(picture, format="svg", metadata={"Date": None})
     return "data:image/svg+xml;base64," + base64.b64encode(picture.getvalue()).decode()

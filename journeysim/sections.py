@@ -74,11 +74,6 @@ def drop_off_table(stages: pl.DataFrame) -> Table:
     return Table(stages, "Drop-off by stage", {"drop_off": ".1%"})
 
 
-def percent(share: float | None) -> str:
-    """A share in words; unknown where there is none."""
-    return "unknown" if share is None else f"{share:.1%}"
-
-
 def in_unit(value: float | None, unit: str) -> str:
     """A figure with as many decimals as its unit deserves."""
     if value is None:
@@ -102,7 +97,7 @@ def attribution_section(
     untouched = journeys.untouched_conversions
     paragraphs = [
         f"{journeys.n_conversions:,.0f} conversions had at least one touch and are credited to "
-        f"{len(journeys.channels)} channels"
+        f"{_counted(len(journeys.channels), 'channel')}"
         + (f"; {untouched:,.0f} had none, and no channel is credited with them." if untouched else "."),
         *journeys.notes,
     ]
@@ -139,8 +134,9 @@ def journey_section(history: StageHistory, tables: Sequence[Table]) -> Section:
 def model_section(posterior: Posterior, *, observed: Table | None = None, note: str = "") -> Section:
     """What the stage model was fitted to, whether to trust the fit, and its rates."""
     history = posterior.history
+    segments = _counted(len(history.segments), "segment")
     paragraphs = (
-        f"Hazards of {len(history.moves)} moves in {len(history.segments)} segments were fitted to "
+        f"Hazards of {len(history.moves)} moves in {segments} were fitted to "
         f"{history.counts.sum():,.0f} moves over {history.exposure_days.sum():,.0f} customer-days. "
         f"{posterior.diagnostics.verdict}",
         *([note] if note else []),
@@ -161,7 +157,7 @@ def forecast_section(
     ]
     if not scenarios:
         return Section("What if?", (*paragraphs, *forecast_sentences(result)))
-    tables = [Table(result.to_frame(), "Forecasts with 90% intervals", CHANGES)]
+    tables = [Table(result.to_frame(), "Forecasts with 90% intervals; differences in percentage points", CHANGES)]
     if simulated:
         comparison = forecast_against_simulation(result, simulated)
         agreeing = int(comparison["agrees"].sum())
@@ -172,7 +168,7 @@ def forecast_section(
             WHY_THEY_DIFFER,
         ]
         formats = {**dict.fromkeys(("forecast", "simulated", "gap", "joint_error"), "pp"), "z": "+.1f"}
-        tables.append(Table(comparison, "Forecast against simulation", formats))
+        tables.append(Table(comparison, "Forecast against simulation, in percentage points", formats))
     days = np.linspace(0.0, result.conversion_days, 61)
     best = max(scenarios, key=lambda scenario: float(result.difference(scenario.name, "conversion").mean()))
     curves = {
@@ -217,6 +213,10 @@ def _disagreements(comparison: pl.DataFrame) -> str:
         for row in comparison.filter(~pl.col("agrees")).iter_rows(named=True)
     ]
     return f" They differ here: {'; '.join(listed)}." if listed else ""
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _one_channel_each(journeys: Journeys) -> bool:
