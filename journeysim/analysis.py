@@ -62,13 +62,13 @@ def run_analysis(
 ) -> Findings:
     """Attribute, fit and forecast from a real log, and write what comes out into the new directory `out`.
 
-    Writes `kpis.csv`, `drop_off.csv`, `pain_points.csv`, `attribution.csv`, `stage_rates.csv`, `forecast.csv` and
-    `report.html`.
+    Writes `kpis.csv`, `drop_off.csv`, `pain_points.csv` and `attribution.csv` (where the log has such), then
+    `stage_rates.csv`, `forecast.csv`, `posterior.nc` (to go on from with `Posterior.load`) and `report.html`.
 
     Parameters
     ----------
     by : attribute of customers to split the stage model by
-    scenarios : what-ifs; by default that each stage in turn loses a third fewer customers
+    scenarios : what-ifs; by default that each stage that loses customers in turn loses a third fewer
     conversion_days, retention_days : horizons of the forecasts
 
     Raises
@@ -88,6 +88,8 @@ def run_analysis(
 
         on_progress("fit the stage model", 0, 1)
         posterior = StageModel().fit(history, seed=seed)
+        if not posterior.diagnostics.ok:  # few moves in many segments need more draws than the default
+            posterior = StageModel().fit(history, seed=seed, draws=4000, warmup=2000)
         on_progress("fit the stage model", 1, 1)
         on_progress("forecast", 0, 1)
         result = forecast(posterior, scenarios, conversion_days=conversion_days, retention_days=retention_days)
@@ -97,10 +99,14 @@ def run_analysis(
         figures, stages, pains = kpis(log), drop_off(log), pain_points(log)
         observed, low, high = converted_within(log, conversion_days)
         modelled = float(result.baseline.conversion.mean())
+        shown_by_log = (
+            "this log is too short to show the share itself"
+            if observed is None or low is None or high is None
+            else f"the log itself shows {observed:.1%} (95% interval {low:.1%} to {high:.1%}, Kaplan-Meier)"
+        )
         check = (
             f"A check of the model: within {conversion_days:g} days of their first event it lets {modelled:.1%} of "
-            f"customers purchase; the log itself shows {sections.percent(observed)} "
-            f"(95% interval {sections.percent(low)} to {sections.percent(high)}, Kaplan-Meier). "
+            f"customers purchase; {shown_by_log}. "
             "Where the two lie apart, hazards are not constant during a stay: read the differences that scenarios make "
             "as their direction and order of size."
         )
@@ -131,6 +137,6 @@ def run_analysis(
                 sections.forecast_section(result, posterior, scenarios),
             ),
         )
-        write_outputs(folder, tables, report)
+        write_outputs(folder, tables, posterior, report)
         on_progress("write the report", 1, 1)
     return Findings(results.get("markov"), tables["forecast"])

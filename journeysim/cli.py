@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich import box
@@ -15,38 +16,54 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperGroup
 
 from journeysim.errors import InputError
 from journeysim.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import polars as pl
 
     from journeysim.outputs import OnProgress
 
+out = Console()
+err = Console(stderr=True)
+
+
+class _Commands(TyperGroup):
+    """Tells what went wrong in one message, without a traceback; a fault of the program itself keeps its own."""
+
+    def invoke(self, ctx: Any) -> object:
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            _fail(str(error), exit_code=2)
+        except KeyboardInterrupt:
+            _fail("interrupted; nothing was written.", exit_code=130)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # whoever was reading has seen enough
+                raise
+            _fail(str(error), exit_code=1)
+
+
+def _fail(message: str, *, exit_code: int) -> NoReturn:
+    err.print(f"[bold red]Error:[/] {escape(message)}", highlight=False, soft_wrap=True)
+    raise typer.Exit(exit_code)
+
+
 app = typer.Typer(
     name="journeysim",
+    cls=_Commands,
     help="Simulate customer journeys, attribute conversions to channels, forecast what an improvement would do.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out = Console()
-err = Console(stderr=True)
 
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result on every machine.")]
-
-
-def main() -> None:
-    """Run the command line; an error in the input is told in one message, without a traceback."""
-    try:
-        app()
-    except InputError as error:
-        err.print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(2)
 
 
 def _version(wanted: bool) -> None:
@@ -227,13 +244,15 @@ def worlds(
     if name is not None:
         sys.stdout.write(packaged.source(name))
         return
-    table = _table("Packaged worlds", "stages", "channels", "personas", "pain points")
     for each in packaged.names():
         world = packaged.load(each)
-        parts = (world.stages, world.channels, world.personas, world.pain_points)
-        table.add_row(Text(world.name, style="bold"), *(str(len(part)) for part in parts))
-        table.add_row(Text(f"  {world.title}"))
-    out.print(table)
+        out.print(Text(world.name, style="bold"))
+        out.print(
+            f"  {world.title}\n  {len(world.stages)} stages, {len(world.channels)} channels, "
+            f"{len(world.personas)} personas, {len(world.pain_points)} pain points",
+            highlight=False,
+            markup=False,
+        )
 
 
 @contextmanager
@@ -259,8 +278,11 @@ def _progress() -> Iterator[OnProgress]:
 
 def _print_credit(credit: pl.DataFrame) -> None:
     """Shares of conversions by channel, a column for each method."""
-    headings = (name.replace("_", "\n") for name in credit.columns[1:])
-    table = _table("Who gets the credit? Shares of conversions beside the truth", *headings)
+    _print_title("Who gets the credit? Shares of conversions beside the truth")
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold")
+    table.add_column("", overflow="fold")
+    for name in credit.columns[1:]:
+        table.add_column(name.replace("_", "\n"), justify="right", no_wrap=True)
     for channel, *shares in credit.iter_rows():
         table.add_row(Text(channel), *(f"{share:.1%}" for share in shares))
     out.print(table)
@@ -268,47 +290,75 @@ def _print_credit(credit: pl.DataFrame) -> None:
 
 def _print_forecasts(forecasts: pl.DataFrame) -> None:
     """Each scenario with what it changes, in percentage points (pp)."""
-    table = _table("What if? Forecasts with 90% intervals", "baseline", "forecast", "change, pp", "90% interval")
-    for (scenario,), rows in forecasts.group_by("scenario", maintain_order=True):
-        table.add_row(Text(str(scenario), style="bold"))
-        for row in rows.iter_rows(named=True):
-            table.add_row(
-                f"  {row['measure']}, {row['days']:g} days",
-                f"{row['baseline']:.2%}",
-                f"{row['forecast']:.2%}",
-                f"{100 * row['difference']:+.2f}",
-                f"{100 * row['low']:+.2f} to {100 * row['high']:+.2f}",
-            )
-    out.print(table)
+    from journeysim.sections import NOTHING_TO_IMPROVE
+
+    _print_title("What if? Forecasts with 90% intervals")
+    if forecasts.is_empty():
+        out.print(NOTHING_TO_IMPROVE, markup=False)
+        return
+    rows = [
+        (
+            row["scenario"],
+            f"{row['measure']}, {row['days']:g} days",
+            f"{row['baseline']:.2%}",
+            f"{row['forecast']:.2%}",
+            *(
+                ("no change", "")
+                if row["p_improves"] is None
+                else (f"{100 * row['difference']:+.2f}", f"{100 * row['low']:+.2f} to {100 * row['high']:+.2f}")
+            ),
+        )
+        for row in forecasts.iter_rows(named=True)
+    ]
+    _print_by_scenario(("baseline", "forecast", "change, pp", "90% interval"), rows)
 
 
 def _print_comparison(comparison: pl.DataFrame) -> None:
     """Forecast and simulation of the same changes."""
-    headings = ("forecast", "simulated", "joint error", "z", "agree")
-    table = _table("The simulator's word on the same scenarios: changes in pp", *headings)
-    for (scenario,), rows in comparison.group_by("scenario", maintain_order=True):
-        table.add_row(Text(str(scenario), style="bold"))
-        for row in rows.iter_rows(named=True):
-            changes = [f"{100 * row[name]:+.2f}" for name in ("forecast", "simulated")]
-            agree = "yes" if row["agrees"] else "no"
-            table.add_row(f"  {row['measure']}", *changes, f"{100 * row['joint_error']:.2f}", f"{row['z']:+.1f}", agree)
-    out.print(table)
+    _print_title("The simulator's word on the same scenarios: changes in pp")
+    rows = [
+        (
+            row["scenario"],
+            row["measure"],
+            *(f"{100 * row[name]:+.2f}" for name in ("forecast", "simulated")),
+            f"{100 * row['joint_error']:.2f}",
+            f"{row['z']:+.1f}",
+            "yes" if row["agrees"] else "no",
+        )
+        for row in comparison.iter_rows(named=True)
+    ]
+    _print_by_scenario(("forecast", "simulated", "joint error", "z", "agree"), rows)
 
 
-def _table(title: str, *numbers: str) -> Table:
-    """An empty table: a column of names, then columns of numbers."""
-    table = Table(
-        title=f"\n{title}", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, header_style="bold"
-    )
-    table.add_column("", overflow="fold")
-    for heading in numbers:
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table
+def _print_by_scenario(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Rows of scenario, label and numbers; the name of a scenario stands above its rows and may be of any length."""
+    widths = [max(map(len, column)) for column in zip(*(row[1:] for row in rows), strict=True)]
+    widths = [max(pair) for pair in zip(widths, map(len, ("", *headings)), strict=True)]
+
+    def line(label: str, *numbers: str) -> str:
+        cells = (number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True))
+        return "   ".join((f"    {label:<{widths[0]}}", *cells)).rstrip()
+
+    _print_line(line("", *headings), style="bold")
+    scenario = None
+    for name, *cells in rows:
+        if name != scenario:
+            _print_line(f"  {name}", style="bold")
+            scenario = name
+        _print_line(line(*cells))
+
+
+def _print_title(title: str) -> None:
+    _print_line(f"\n{title}", style="bold")
+
+
+def _print_line(text: str, style: str = "") -> None:
+    out.print(Text(text, style=style), soft_wrap=True)
 
 
 def _say_where(path: Path) -> None:
-    out.print(f"Written: {path}", highlight=False, markup=False, soft_wrap=True)
+    _print_line(f"\nWritten: {path}")
 
 
 if __name__ == "__main__":
-    main()
+    app()

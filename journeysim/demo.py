@@ -61,7 +61,8 @@ def run_demo(
     """Run the whole chain on the packaged world of a considered purchase, and write what comes out.
 
     Writes into the new directory `out`: the log, `kpis.csv`, `drop_off.csv`, `attribution.csv`, `truth.csv`,
-    `stage_rates.csv`, `forecast.csv`, `forecast_check.csv` and `report.html`.
+    `stage_rates.csv`, `forecast.csv`, `forecast_check.csv`, `posterior.nc` (to go on from with `Posterior.load`) and
+    `report.html`.
 
     Raises
     ------
@@ -108,7 +109,7 @@ def run_demo(
             n_customers=n_customers,
             conversion_days=HORIZON_DAYS,
             retention_days=RETENTION_DAYS,
-            seed=seed + 1,  # other draws than the fit saw, so that the two answers are independent
+            seed=(seed + 1) % 2**64,  # other draws than the fit saw, so that the two answers are independent
         )
         on_progress("simulate the same scenarios", 1, 1)
 
@@ -137,7 +138,7 @@ def run_demo(
                 sections.forecast_section(result, posterior, SCENARIOS, simulated=simulated),
             ),
         )
-        write_outputs(folder, tables, report)
+        write_outputs(folder, tables, posterior, report)
         on_progress("write the report", 1, 1)
     return DemoFindings(
         n_events=log.n_events,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Final, Self
 
 import numpy as np
 import polars as pl
@@ -21,6 +21,9 @@ from journeysim.yaml_files import Place, Problem, did_you_mean, parse_model, pro
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+LAST_EVENT: Final = timedelta(seconds=1)
+"""How long a last event takes: a stay that ends with its first event must have lasted, or its hazard has no bound."""
 
 Label = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 
@@ -42,8 +45,8 @@ class Columns(BaseModel):
 class EventMap(BaseModel):
     """How a real log is read. Every event name must stand in exactly one of stages, pain_points and ignore.
 
-    A customer who stays silent for `lost_after_days` before the log ends is lost. The loss is dated at the last event,
-    so that silence is not counted as time at risk in the last stage.
+    A customer who stays silent for `lost_after_days` before the log ends is lost. The loss is dated a second after the
+    last event, so that silence is not counted as time at risk in the last stage.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -143,7 +146,7 @@ def _check_events(event: pl.Series, event_map: EventMap, source: Source) -> None
     more = f" and {len(found) - 8} more" if len(found) > 8 else ""
     first = source.place(int(unknown[0]))
     raise InputError(
-        f"{first}: event {event[int(unknown[0])]!r} is not in the map; {did_you_mean(event[int(unknown[0])], known)} "
+        f"{first}: event {event[int(unknown[0])]!r} is not in the map ({did_you_mean(event[int(unknown[0])], known)}). "
         f"Events without a place: {listed}{more}. Put each under a stage, a pain point or `ignore`."
     )
 
@@ -179,7 +182,8 @@ def _losses(rows: pl.DataFrame, event_map: EventMap) -> pl.DataFrame:
     """Customers who have been silent for too long when the log ends."""
     last = rows.group_by("customer", maintain_order=True).agg(pl.col("time").last(), pl.col("order").last())
     silent = last.filter(pl.col("time") < pl.col("time").max() - timedelta(days=event_map.lost_after_days))
-    return silent.select("customer", "time", "order", stage=pl.lit(LOST), kind=pl.lit("lost"), rank=pl.lit(4))
+    left = pl.min_horizontal(pl.col("time") + LAST_EVENT, pl.lit(last["time"].max()))
+    return silent.select("customer", left, "order", stage=pl.lit(LOST), kind=pl.lit("lost"), rank=pl.lit(4))
 
 
 def _mapped_events(event_map: EventMap) -> Iterator[tuple[Place, str]]:

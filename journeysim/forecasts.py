@@ -41,8 +41,7 @@ class Measures:
     Attributes
     ----------
     conversion : (N,) share of customers who purchase within `conversion_days`
-    retention : (N,) share of these who are still active customers `retention_days` after the first purchase; NaN where
-        nobody can purchase
+    retention : (N,) share of these who are still active customers `retention_days` after the first purchase
     """
 
     conversion: FloatArray
@@ -98,7 +97,9 @@ class Forecast:
                         "p_improves": float((difference > ROUNDING).mean()) if can_change else None,
                     }
                 )
-        return pl.DataFrame(rows, schema_overrides={"p_improves": pl.Float64})
+        columns = ("days", "baseline", "forecast", "difference", "low", "high", "p_improves")
+        words = {"scenario": pl.String, "measure": pl.String}
+        return pl.DataFrame(rows, schema={**words, **dict.fromkeys(columns, pl.Float64)})
 
 
 def forecast(
@@ -118,8 +119,8 @@ def forecast(
 
     Raises
     ------
-    InputError : a horizon is not positive, a scenario names an unknown stage, no stage is a purchase, two scenarios
-        share a name, or the fit did not converge
+    InputError : a horizon is not positive, a scenario names an unknown stage, no stage is a purchase or none
+        is ever reached, two scenarios share a name, or the fit did not converge
     """
     for name, days in (("conversion_days", conversion_days), ("retention_days", retention_days)):
         if not 0 < days < np.inf:
@@ -133,10 +134,7 @@ def forecast(
         converted = _purchases(posterior, scenario, conversion_days)  # (N, G, S)
         active = _active(posterior, scenario, retention_days)  # (N, G, S)
         conversion = converted.sum(axis=(1, 2))
-        retained = (converted * active).sum(axis=(1, 2))
-        return Measures(
-            conversion, np.where(conversion > 0, retained / np.where(conversion > 0, conversion, 1.0), np.nan)
-        )
+        return Measures(conversion, (converted * active).sum(axis=(1, 2)) / conversion)
 
     return Forecast(
         conversion_days=conversion_days,
@@ -164,7 +162,7 @@ def conversion_curve(posterior: Posterior, days: FloatArray, scenario: Scenario 
 def retention_curve(posterior: Posterior, days: FloatArray, scenario: Scenario | None = None) -> FloatArray:
     """(N, T) share of customers active after each of `days` (T,) since the first purchase, evenly spaced from 0.
 
-    Segments weigh in by who purchases within the last of `days`; NaN where nobody can.
+    Segments weigh in by who purchases within the last of `days`.
 
     Raises
     ------
@@ -172,10 +170,8 @@ def retention_curve(posterior: Posterior, days: FloatArray, scenario: Scenario |
     """
     _check_grid(days)
     bought = _purchases(posterior, scenario, float(days[-1]))
-    total = bought.sum(axis=(1, 2), keepdims=True)
-    weights = bought / np.where(total > 0, total, 1.0)
-    active = 1.0 - _curve(_generators(posterior, scenario), weights, days)[..., -1]
-    return np.where(total[:, 0] > 0, active, np.nan)
+    weights = bought / bought.sum(axis=(1, 2), keepdims=True)
+    return 1.0 - _curve(_generators(posterior, scenario), weights, days)[..., -1]
 
 
 def _generators(posterior: Posterior, scenario: Scenario | None) -> FloatArray:
@@ -202,6 +198,8 @@ def _purchases(posterior: Posterior, scenario: Scenario | None, days: float) -> 
     reached = np.einsum("gs,ngsk->ngk", _start_weights(posterior), transition_probabilities(Q, days)[:, :, :-1, :])
     bought = np.zeros(reached[..., :-1].shape)
     bought[..., purchases] = reached[..., purchases]
+    if not bought.any(axis=(1, 2)).all():
+        raise InputError("No move of this history leads to a purchase, so there is no conversion to forecast.")
     return bought
 
 

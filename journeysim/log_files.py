@@ -40,13 +40,8 @@ def new_directory(target: str | Path) -> Iterator[Path]:
     InputError : something stands at `target` already; nothing is ever overwritten
     """
     target = Path(target)
-    if target.exists():
-        raise InputError(f"{target} exists already. Choose another name, or remove it first.")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+    with _making(target):
         unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        raise InputError(f"{target} cannot be made ({error.strerror}).") from None
     try:
         unfinished.chmod(0o755)  # mkdtemp makes it private
         yield unfinished
@@ -59,18 +54,28 @@ def new_directory(target: str | Path) -> Iterator[Path]:
 def new_file(target: str | Path) -> Iterator[Path]:
     """A file to write that gets the name `target` only when all went well. Raises like `new_directory`."""
     target = Path(target)
-    if target.exists():
-        raise InputError(f"{target} exists already. Choose another name, or remove it first.")
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    with _making(target):
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        os.close(handle)
+    unfinished = Path(name)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{target} cannot be made ({error.strerror}).") from None
-    try:
+        unfinished.chmod(0o644)  # mkstemp makes it private
         yield unfinished
         unfinished.replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def _making(target: Path) -> Iterator[None]:
+    """Something new at `target`, in a folder that is there from now on; a system that refuses is told as InputError."""
+    if target.exists():
+        raise InputError(f"{target} exists already. Choose another name, or remove it first.")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise InputError(f"{target} cannot be made: {error.strerror} ({error.filename}).") from None
 
 
 def write_log(log: EventLog, directory: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""What a run leaves behind: CSV tables and a report, in a directory that appears only when all of it is there."""
+"""What a run leaves behind: tables, a posterior and a report, in a directory that appears only as a whole."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from journeysim.bayes import Posterior
     from journeysim.report import Report
 
 
@@ -24,8 +25,9 @@ def silent(step: str, done: int, total: int) -> None:
     """Tell nobody."""
 
 
-def write_outputs(folder: Path, tables: Mapping[str, pl.DataFrame], report: Report) -> None:
-    """Write each table as `NAME.csv` and the report as `report.html` into a directory that exists."""
+def write_outputs(folder: Path, tables: Mapping[str, pl.DataFrame], posterior: Posterior, report: Report) -> None:
+    """Write each table as `NAME.csv`, then `posterior.nc` and `report.html`, into a directory that exists."""
     for name, frame in tables.items():
         frame.write_csv(folder / f"{name}.csv")
+    posterior.save(folder / "posterior.nc")
     (folder / "report.html").write_text(report.to_html(), encoding="utf-8")

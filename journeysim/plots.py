@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.ticker import PercentFormatter
+from rich.cells import cell_len, set_cell_size
 
 from journeysim.forecasts import INTERVAL
 from journeysim.moves import LOST
@@ -47,7 +48,8 @@ def stage_map(history: StageHistory, *, title: str = "The journey") -> Figure:
     np.add.at(entries, history.targets[history.targets < len(history.stages)], counts[history.targets < len(entries)])
     widest = max(counts.max(initial=1.0), 1.0)
     top, bottom = 0.35, -1.1
-    figure = Figure(figsize=(max(7.0, 1.45 * len(history.stages)), 3.6), layout="constrained")
+    n_wide = max(len(history.stages), 5)  # stages that fit into the width; inches per unit are 1.45 and 1.2
+    figure = Figure(layout="constrained")
     axes = figure.add_subplot()
     for m in np.argsort(-counts):
         (_, target), start = history.moves[m], int(history.origins[m])
@@ -63,20 +65,25 @@ def stage_map(history: StageHistory, *, title: str = "The journey") -> Figure:
             _arrow(axes, (start + 0.36, 0.0), (end - 0.36, 0.0), color, width, rad=0.0)
             continue
         side = 1 if end > start else -1  # arcs rise above the stages to the right, and hang below them to the left
-        _arrow(axes, (start + 0.1 * side, 0.22 * side), (end - 0.1 * side, 0.22 * side), color, width, rad=-0.42)
-        reach = side * (0.3 + 0.21 * abs(end - start))
+        span = abs(end - start)
+        ends = (start + 0.1 * side, 0.22 * side), (end - 0.1 * side, 0.22 * side)
+        _arrow(axes, *ends, color, width, rad=-0.5 / np.sqrt(span))
+        reach = side * (0.3 + 0.25 * np.sqrt(span) * 1.45 / 1.2)  # an arc rises to half of rad times its span
         top, bottom = max(top, reach), min(bottom, reach)
     for s, stage in enumerate(history.stages):
         face = "#d7eadf" if stage in history.purchase_stages else PALE
         box = FancyBboxPatch((s - 0.34, -0.2), 0.68, 0.4, boxstyle="round,pad=0.02", fc=face, ec=INK, lw=0.8, zorder=5)
         axes.add_patch(box)
-        axes.text(s, 0.06, _plain(stage, 14), ha="center", va="center", fontsize=9, weight="bold", zorder=6)
+        label = _plain(stage, 14)
+        size = 9 if cell_len(label) <= 11 else 7.5
+        axes.text(s, 0.06, label, ha="center", va="center", fontsize=size, weight="bold", zorder=6)
         axes.text(s, -0.1, f"{entries[s]:,.0f}", ha="center", va="center", fontsize=8, color="#444444", zorder=6)
-    axes.set(xlim=(-0.5, len(history.stages) - 0.4), ylim=(bottom - 0.3, top + 0.1))
+    axes.set(xlim=(-0.5, n_wide - 0.5), ylim=(bottom - 0.1, top + 0.1))
+    figure.set_size_inches(1.45 * n_wide, 1.2 * (top - bottom + 0.2) + 0.6)
     axes.set_axis_off()
     axes.set_title(_plain(title), loc="left", fontsize=12, weight="bold")
     note = "Numbers in boxes: entries. Blue: forward, orange: back, red: lost (share of entries). Width: customers."
-    axes.text(0.0, 0.0, note, transform=axes.transAxes, fontsize=8, color="#555555")
+    figure.supxlabel(note, x=0.01, ha="left", fontsize=8, color="#555555")
     return figure
 
 
@@ -97,21 +104,23 @@ def attribution_chart(
     reference = _truth_shares(truth, channels) if truth is not None else next(iter(shares.values()))
     order = np.argsort(reference, kind="stable")
     rows = np.arange(len(channels))
-    figure = Figure(figsize=(8.2, 1.3 + 0.42 * len(channels)), layout="constrained")
+    figure = Figure(figsize=(8.2, 1.3 + 0.42 * max(len(channels), 3)), layout="constrained")
     axes = figure.add_subplot()
-    axes.hlines(rows, 0, 1, color=PALE, lw=6, zorder=1)
+    axes.barh(rows, 1, height=0.64, color=PALE, zorder=1)
     colors = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, GREY)
     for i, (method, share) in enumerate(shares.items()):
         marker, color = _MARKERS[i % len(_MARKERS)], colors[i % len(colors)]
-        axes.scatter(share[order], rows, s=46, marker=marker, color=color, label=method, zorder=3, alpha=0.9)
+        apart = 0.5 * ((i + 0.5) / len(shares) - 0.5)  # so that methods which agree do not hide each other
+        at = rows - apart
+        axes.scatter(share[order], at, s=34, marker=marker, color=color, label=_plain(method), zorder=3, alpha=0.9)
     if truth is not None:
         label = "true incremental share"
-        axes.scatter(reference[order], rows, s=260, marker="|", color=INK, lw=3, label=label, zorder=4)
+        axes.scatter(reference[order], rows, s=300, marker="|", color=INK, lw=3, label=label, zorder=2)
     top = max(float(np.max(share)) for share in (*shares.values(), reference))
-    axes.set(xlim=(-0.01, top * 1.08), xlabel="share of conversions credited")
+    axes.set(xlim=(-0.03 * top, 1.08 * top), ylim=(-0.6, len(channels) - 0.4), xlabel="share of conversions credited")
     axes.set_yticks(rows, [_plain(channels[i], 28) for i in order])
     _tidy(axes, title)
-    axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), labelspacing=0.9)
     return figure
 
 
@@ -126,26 +135,30 @@ def forecast_chart(
     rows = np.arange(len(names))[::-1].astype(float)
     figure = Figure(figsize=(9.4, 1.7 + 0.62 * len(names)), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
+    offset = 0.12 if simulated else 0.0
     days = {"conversion": result.conversion_days, "retention": result.retention_days}
-    told = {"conversion": "conversion within {:g} days", "retention": "retention {:g} days after purchase"}
+    told = {"conversion": "conversion within {:g} days", "retention": "retention after {:g} days"}
     for axes, measure in zip(panels, days, strict=True):
         differences = [result.difference(name, measure) for name in names]
         low, high = np.quantile(differences, INTERVAL, axis=1)
         axes.axvline(0, color=GREY, lw=1)
-        axes.hlines(rows + 0.12, low, high, color=BLUE, lw=3, label="forecast, 90% interval")
-        axes.plot([d.mean() for d in differences], rows + 0.12, "o", color=BLUE)
+        axes.hlines(rows + offset, low, high, color=BLUE, lw=3, label="forecast, 90% interval")
+        axes.plot([d.mean() for d in differences], rows + offset, "o", color=BLUE)
         if simulated:
             change = np.array([getattr(s, measure) for s in simulated])
             error = _Z90 * np.array([getattr(s, f"{measure}_error") for s in simulated])
             axes.hlines(
-                rows - 0.12, change - error, change + error, color=ORANGE, lw=3, label="simulated, 90% interval"
+                rows - offset, change - error, change + error, color=ORANGE, lw=3, label="simulated, 90% interval"
             )
-            axes.plot(change, rows - 0.12, "D", color=ORANGE, ms=5)
+            axes.plot(change, rows - offset, "D", color=ORANGE, ms=5)
         axes.set_yticks(rows, [_plain(name, 44) for name in names])
         axes.set_ylim(-0.6, len(names) - 0.4)
-        axes.set_xlabel(f"change of {told[measure].format(days[measure])}", fontsize=9)
+        axes.set_xlabel(f"{told[measure].format(days[measure])}, change in pp", fontsize=9)
         _tidy(axes, "")
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=_decimals(axes), symbol=" pp"))
+        if np.ptp(axes.get_xlim()) < 1e-5:  # less than ticks can tell apart
+            axes.set_xlim(-1e-5, 1e-5)
+        axes.locator_params(axis="x", nbins=6)
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=_decimals(axes), symbol=""))
         axes.tick_params(axis="x", labelsize=8)
     figure.suptitle(_plain(title), x=0.01, ha="left", fontsize=12, weight="bold")
     handles, labels = panels[0].get_legend_handles_labels()
@@ -217,6 +230,8 @@ def _decimals(axes: Axes) -> int:
 
 
 def _plain(text: str, length: int = 100) -> str:
-    """Text for matplotlib, which would take dollar signs for mathematics."""
-    text = text if len(text) <= length else text[: length - 1] + "…"
+    """Text for matplotlib, which takes dollar signs for mathematics, and for XML, which knows no control characters."""
+    text = "".join(letter if letter.isprintable() else " " for letter in text)
+    if cell_len(text) > length:  # East Asian letters are twice as wide as others
+        text = set_cell_size(text, length - 1).rstrip() + "…"
     return text.replace("$", r"\$")

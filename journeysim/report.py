@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+import warnings
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+import matplotlib as mpl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from journeysim.version import __version__
@@ -19,10 +21,15 @@ if TYPE_CHECKING:
     from jinja2 import Template
     from matplotlib.figure import Figure
 
+_LONG: Final = 30  # rows
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A frame with a caption; `formats` gives a format specification per column, such as `.1%`."""
+    """A frame with a caption; `formats` gives a format specification per column, such as `.1%`.
+
+    The specification `pp` shows a difference of shares in percentage points.
+    """
 
     frame: pl.DataFrame
     caption: str = ""
@@ -37,6 +44,11 @@ class Table:
     def numeric(self) -> list[bool]:
         """Which columns hold numbers."""
         return [dtype.is_numeric() for dtype in self.frame.dtypes]
+
+    @property
+    def is_long(self) -> bool:
+        """Whether readers would rather open the table than scroll past it."""
+        return self.frame.height > _LONG
 
     @property
     def rows(self) -> list[list[str]]:
@@ -76,6 +88,10 @@ class Report:
 def _cell(value: Any, specification: str) -> str:
     if value is None or value != value:  # NaN is the only value that differs from itself
         return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if specification == "pp":
+        return f"{100 * value:+.3f}"
     if isinstance(value, float):
         return format(value, specification or ",.4g")
     return format(value, specification or ("," if isinstance(value, int) else ""))
@@ -83,7 +99,10 @@ def _cell(value: Any, specification: str) -> str:
 
 def _data_address(figure: Figure) -> str:
     picture = io.BytesIO()
-    figure.savefig(picture, format="svg", metadata={"Date": None})
+    # The same figure is the same SVG; text stays text, so that readers see any alphabet that their machine knows.
+    with warnings.catch_warnings(), mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "journeysim"}):
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        figure.savefig(picture, format="svg", metadata={"Date": None})
     return "data:image/svg+xml;base64," + base64.b64encode(picture.getvalue()).decode()
 
 

@@ -30,10 +30,11 @@ WHY_THEY_DIFFER = (
     "pain points hold back some customers of a stage while the others move on, triggered contacts come after a delay, "
     "and satisfaction carries over from one stage to the next. More customers do not mend that; they show it better."
 )
+NOTHING_TO_IMPROVE = "No stage of this log loses customers, so none can lose fewer; scenarios of your own may say more."
 SHARES = {"share": ".1%", "removal_effect": ".4f", "conversions": ",.1f", "value": ",.0f"}
 CHANGES = {
     **dict.fromkeys(("baseline", "forecast"), ".2%"),
-    **dict.fromkeys(("difference", "low", "high"), "+.3%"),
+    **dict.fromkeys(("difference", "low", "high"), "pp"),
     "p_improves": ".1%",
     "days": "g",
 }
@@ -73,11 +74,6 @@ def drop_off_table(stages: pl.DataFrame) -> Table:
     return Table(stages, "Drop-off by stage", {"drop_off": ".1%"})
 
 
-def percent(share: float | None) -> str:
-    """A share in words; unknown where there is none."""
-    return "unknown" if share is None else f"{share:.1%}"
-
-
 def in_unit(value: float | None, unit: str) -> str:
     """A figure with as many decimals as its unit deserves."""
     if value is None:
@@ -101,7 +97,7 @@ def attribution_section(
     untouched = journeys.untouched_conversions
     paragraphs = [
         f"{journeys.n_conversions:,.0f} conversions had at least one touch and are credited to "
-        f"{len(journeys.channels)} channels"
+        f"{_counted(len(journeys.channels), 'channel')}"
         + (f"; {untouched:,.0f} had none, and no channel is credited with them." if untouched else "."),
         *journeys.notes,
     ]
@@ -138,8 +134,9 @@ def journey_section(history: StageHistory, tables: Sequence[Table]) -> Section:
 def model_section(posterior: Posterior, *, observed: Table | None = None, note: str = "") -> Section:
     """What the stage model was fitted to, whether to trust the fit, and its rates."""
     history = posterior.history
+    segments = _counted(len(history.segments), "segment")
     paragraphs = (
-        f"Hazards of {len(history.moves)} moves in {len(history.segments)} segments were fitted to "
+        f"Hazards of {len(history.moves)} moves in {segments} were fitted to "
         f"{history.counts.sum():,.0f} moves over {history.exposure_days.sum():,.0f} customer-days. "
         f"{posterior.diagnostics.verdict}",
         *([note] if note else []),
@@ -153,8 +150,14 @@ def forecast_section(
     result: Forecast, posterior: Posterior, scenarios: Sequence[Scenario], *, simulated: Sequence[SimulatedChange] = ()
 ) -> Section:
     """What each scenario would do, and, for a simulated world, whether the simulator agrees."""
-    paragraphs = [*forecast_sentences(result)]
-    tables = [Table(result.to_frame(), "Forecasts with 90% intervals", CHANGES)]
+    paragraphs = [
+        f"Conversion is the share of customers who purchase within {result.conversion_days:g} days of their first "
+        f"stage, retention the share of these who are still customers {result.retention_days:g} days after that "
+        "purchase. A scenario changes some hazards and leaves all others as they are.",
+    ]
+    if not scenarios:
+        return Section("What if?", (*paragraphs, *forecast_sentences(result)))
+    tables = [Table(result.to_frame(), "Forecasts with 90% intervals; differences in percentage points", CHANGES)]
     if simulated:
         comparison = forecast_against_simulation(result, simulated)
         agreeing = int(comparison["agrees"].sum())
@@ -164,8 +167,8 @@ def forecast_section(
             f"Carlo).{_disagreements(comparison)}",
             WHY_THEY_DIFFER,
         ]
-        formats = {"forecast": "+.3%", "simulated": "+.3%", "gap": "+.3%", "joint_error": ".3%", "z": "+.1f"}
-        tables.append(Table(comparison, "Forecast against simulation", formats))
+        formats = {**dict.fromkeys(("forecast", "simulated", "gap", "joint_error"), "pp"), "z": "+.1f"}
+        tables.append(Table(comparison, "Forecast against simulation, in percentage points", formats))
     days = np.linspace(0.0, result.conversion_days, 61)
     best = max(scenarios, key=lambda scenario: float(result.difference(scenario.name, "conversion").mean()))
     curves = {
@@ -179,7 +182,9 @@ def forecast_section(
 
 
 def forecast_sentences(result: Forecast) -> list[str]:
-    """One sentence per scenario: what it does to conversion, with its interval."""
+    """A sentence per scenario: what it does to conversion, with its interval."""
+    if not result.scenarios:
+        return [NOTHING_TO_IMPROVE]
     sentences = []
     for row in result.to_frame().filter(pl.col("measure") == "conversion").iter_rows(named=True):
         name = f"{row['scenario'][0].upper()}{row['scenario'][1:]}"
@@ -189,9 +194,16 @@ def forecast_sentences(result: Forecast) -> list[str]:
         sentences.append(
             f"{name}: conversion within {row['days']:g} days goes from {row['baseline']:.2%} to {row['forecast']:.2%}, "
             f"by {100 * row['difference']:+.2f} percentage points (90% interval {100 * row['low']:+.2f} to "
-            f"{100 * row['high']:+.2f}; probability of an improvement {row['p_improves']:.1%})."
+            f"{100 * row['high']:+.2f}; probability of an improvement {_probability(row['p_improves'])})."
         )
     return sentences
+
+
+def _probability(share_of_draws: float) -> str:
+    """Thousands of draws show 99.9%, but never certainty."""
+    if share_of_draws > 0.999:
+        return "above 99.9%"
+    return "below 0.1%" if share_of_draws < 0.001 else f"{share_of_draws:.1%}"
 
 
 def _disagreements(comparison: pl.DataFrame) -> str:
@@ -201,6 +213,10 @@ def _disagreements(comparison: pl.DataFrame) -> str:
         for row in comparison.filter(~pl.col("agrees")).iter_rows(named=True)
     ]
     return f" They differ here: {'; '.join(listed)}." if listed else ""
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _one_channel_each(journeys: Journeys) -> bool:

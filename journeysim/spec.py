@@ -243,9 +243,8 @@ class World(Part):
         """
         for name in channels:
             if name not in self.channel_names:
-                raise InputError(
-                    f"World {self.name!r} has no channel {name!r}; {did_you_mean(name, self.channel_names)}"
-                )
+                hint = did_you_mean(name, self.channel_names)
+                raise InputError(f"World {self.name!r} has no channel {name!r} ({hint}).")
         kept = tuple(c.model_copy(update={"active": False}) if c.name in channels else c for c in self.channels)
         return self.model_copy(update={"channels": kept})
 

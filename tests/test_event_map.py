@@ -130,7 +130,7 @@ def test_a_wrong_map_is_refused_with_line_and_fix(old, new, message):
         (
             "10:03,invoice",
             "10:03,invoic",
-            r"shop.csv line 9: event 'invoic' is not in the map; did you mean 'invoice'\? .*'invoic' \(1 times\)\. Put",
+            r"shop.csv line 9: event 'invoic' is not in the map .did you mean 'invoice'\?.*'invoic' \(1 times\)\. Put",
         ),
         ("what", "event", r"there is no column 'what'.*Name the right one under `columns` in the map"),
         (",paid,", ",price,", "there is no column 'paid'"),

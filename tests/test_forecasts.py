@@ -108,7 +108,7 @@ def test_a_frame_tells_differences_draw_by_draw():
 def test_p_improves_is_the_share_of_draws_that_gain():
     moves = (("look", "buy"), ("look", "lost"), ("look", "use"), ("use", "lost"))
     # a detour through `use` never buys; speeding forward moves up helps only where buying is the likelier of the two
-    hazards = np.array([[[0.2, 0.1, 0.0, 1]], [[0.0, 0.1, 0.2, 1]], [[0.1, 0.1, 5, 1]], [[0.3, 0.2, 0.1, 1]]])
+    hazards = np.array([[[0.2, 0.1, 0.0, 1]], [[1e-12, 0.1, 0.2, 1]], [[0.1, 0.1, 5, 1]], [[0.3, 0.2, 0.1, 1]]])
     draws = Draws(hazards, moves, ("look", "use", "buy"), ("buy",), np.array([[1, 0, 0]]))
     found = forecast(draws, [improve_stage("look", forward=2, name="x")], conversion_days=1e4, retention_days=1)
     assert (found.difference("x", "conversion") > 1e-9).tolist() == [True, False, True, True]
@@ -122,13 +122,13 @@ def test_rounding_is_no_improvement():
     assert frame["p_improves"].to_list() == [1.0, None]
 
 
-def test_retention_of_nobody_is_unknown_and_said_without_a_warning():
+def test_a_history_without_a_way_to_a_purchase_is_refused():
     draws = Draws(np.ones((2, 1, 1)), (("look", "lost"),), ("look", "buy"), ("buy",), np.array([[5, 0]]))
-    found = forecast(draws, [improve_stage("look", forward=2)], **DAYS)
-    assert found.baseline.conversion.tolist() == [0, 0]
-    assert np.isnan(found.baseline.retention).all()
-    assert found.to_frame()["p_improves"].to_list() == [None, None]
-    assert np.isnan(retention_curve(draws, np.linspace(0, 9, 3))).all()
+    with pytest.raises(InputError, match="No move of this history leads to a purchase"):
+        forecast(draws, [improve_stage("look", forward=2)], **DAYS)
+    with pytest.raises(InputError, match="No move of this history leads to a purchase"):
+        retention_curve(draws, np.linspace(0, 9, 3))
+    assert not conversion_curve(draws, np.linspace(0, 9, 3)).any()
 
 
 @pytest.mark.parametrize("name", ["conversion_days", "retention_days"])
@@ -150,7 +150,7 @@ def test_what_cannot_be_forecast_is_refused():
         forecast(DRAWS, [PLAN, PLAN], **DAYS)
     with pytest.raises(InputError, match="No stage of this history is a purchase"):
         forecast(replace(DRAWS, purchase_stages=()), [PLAN], **DAYS)
-    with pytest.raises(InputError, match="changes stage 'crat', which does not exist; did you mean 'cart'"):
+    with pytest.raises(InputError, match="changes stage 'crat', which is unknown .did you mean 'cart'"):
         forecast(DRAWS, [improve_stage("crat")], **DAYS)
     with pytest.raises(ValueError, match="not converged"):
         forecast(replace(DRAWS, converged=False), [PLAN], **DAYS)

@@ -79,7 +79,7 @@ def test_a_csv_must_say_that_it_is_one(log, tmp_path):
 @pytest.mark.parametrize("make", [new_directory, new_file])
 def test_what_cannot_be_made_is_named(make, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"log cannot be made \("), make(tmp_path / "file" / "log"):
+    with pytest.raises(InputError, match=r"log cannot be made: "), make(tmp_path / "file" / "log"):
         pass
 
 

@@ -147,6 +147,7 @@ def test_every_fault_is_named_where_it_is(write, fault):
         ("paths.parquet", b"not parquet", "not a Parquet file"),
         ("paths.xlsx", b"", "expected a file that ends in .csv"),
     ],
+    ids=["no gzip", "cut off", "no parquet", "spreadsheet"],
 )
 def test_files_of_another_kind_are_refused(write, name, content, message):
     with pytest.raises(InputError, match=message):

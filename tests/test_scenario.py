@@ -82,7 +82,7 @@ def test_an_unknown_stage_is_refused_with_the_nearest():
         lambda: wrong.apply(WORLD),
         lambda: wrong.hazard_factors([], stages=WORLD.stage_names, purchase_stages=("buy",)),
     ):
-        with pytest.raises(InputError, match=r"changes stage 'crat', which does not exist; did you mean 'cart'\?"):
+        with pytest.raises(InputError, match=r"changes stage 'crat', which is unknown \(did you mean 'cart'\?\)"):
             use()
 
 

@@ -97,12 +97,16 @@ class Attribution:
     def __rich__(self) -> Group:
         settings = ", ".join(f"{name}={value}" for name, value in self.settings.items())
         table = Table(box=box.SIMPLE_HEAD, show_footer=True)
-        table.add_column("channel", "total")
-        table.add_column("conversions", f"{self.total_conversions:,.2f}", justify="right")
-        table.add_column("value", f"{self.total_value:,.2f}", justify="right")
-        table.add_column("share", f"{self.share.sum():.1%}", justify="right")
+        table.add_column("channel", "total", overflow="fold")
+        totals = {
+            "conversions": f"{self.total_conversions:,.2f}",
+            "value": f"{self.total_value:,.2f}",
+            "share": f"{self.share.sum():.1%}",
+        }
         if self.removal_effects is not None:
-            table.add_column("removal effect", justify="right")
+            totals["removal\neffect"] = ""
+        for name, total in totals.items():
+            table.add_column(name, total, justify="right", no_wrap=True)  # names may wrap, numbers must not
         for channel, conversions, value, share, effect in self.to_frame().iter_rows():
             numbers = [f"{conversions:,.2f}", f"{value:,.2f}", f"{share:.1%}"]
             effects = [] if effect is None else [f"{effect:.4f}"]

@@ -96,7 +96,7 @@ class StageModel:
 
         density = self._density(history)
         density(np.zeros(density.n_dim))  # compile, or load the compiled code, before chains run in threads
-        trace = nutpie.sample(
+        sampler = nutpie.sample(
             from_pyfunc(
                 density.n_dim,
                 lambda: density,
@@ -111,7 +111,13 @@ class StageModel:
             seed=seed,
             progress_bar=progress and sys.stderr.isatty(),
             save_warmup=False,
+            blocking=False,  # nutpie's own waiting takes Ctrl-C for "enough draws"
         )
+        try:
+            trace = sampler.wait()
+        except BaseException:
+            sampler.cancel()
+            raise
         mu, tau, log_hazard = density.parameters(trace["posterior"]["point"].to_numpy())
         return Posterior(
             history=history,

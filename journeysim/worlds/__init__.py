@@ -49,4 +49,4 @@ def source(name: str | Path) -> str:
     if path.suffix in _SUFFIXES or path.is_file():
         return read_text(path)
     advice = did_you_mean(name, names())
-    raise InputError(f"No packaged world is called {str(name)!r}; {advice} A file of your own ends in .yaml.")
+    raise InputError(f"No packaged world is called {str(name)!r} ({advice}). A file of your own ends in .yaml.")
