@@ -150,7 +150,7 @@ def test_what_cannot_be_forecast_is_refused():
         forecast(DRAWS, [PLAN, PLAN], **DAYS)
     with pytest.raises(InputError, match="No stage of this history is a purchase"):
         forecast(replace(DRAWS, purchase_stages=()), [PLAN], **DAYS)
-    with pytest.raises(InputError, match="changes stage 'crat', which is unknown .did you mean 'cart'"):
+    with pytest.raises(InputError, match=r"changes stage 'crat', which is unknown \(did you mean 'cart'"):
         forecast(DRAWS, [improve_stage("crat")], **DAYS)
     with pytest.raises(ValueError, match="not converged"):
         forecast(replace(DRAWS, converged=False), [PLAN], **DAYS)
