@@ -146,7 +146,7 @@ def _check_events(event: pl.Series, event_map: EventMap, source: Source) -> None
     more = f" and {len(found) - 8} more" if len(found) > 8 else ""
     first = source.place(int(unknown[0]))
     raise InputError(
-        f"{first}: event {event[int(unknown[0])]!r} is not in the map ({did_you_mean(event[int(unknown[0])], known)}). "
+        f"{first}: event {event[int(unknown[0])]!r} is not in the map; {did_you_mean(event[int(unknown[0])], known)} "
         f"Events without a place: {listed}{more}. Put each under a stage, a pain point or `ignore`."
     )
 

@@ -118,8 +118,8 @@ def forecast(
 
     Raises
     ------
-    InputError : a horizon is not positive, a scenario names an unknown stage, no stage is a purchase or none
-        is ever reached, two scenarios share a name, or the fit did not converge
+    InputError : a horizon is not positive, a scenario names an unknown stage, no stage is a purchase, two scenarios
+        share a name, or the fit did not converge
     """
     for name, days in (("conversion_days", conversion_days), ("retention_days", retention_days)):
         if not 0 < days < np.inf:
@@ -133,8 +133,6 @@ def forecast(
         converted = _purchases(posterior, scenario, conversion_days)  # (N, G, S)
         active = _active(posterior, scenario, retention_days)  # (N, G, S)
         conversion = converted.sum(axis=(1, 2))
-        if not conversion.all():
-            raise InputError("No move of this history leads to a purchase, so there is no conversion to forecast.")
         return Measures(conversion, (converted * active).sum(axis=(1, 2)) / conversion)
 
     return Forecast(

@@ -73,7 +73,7 @@ def _making(target: Path) -> Iterator[None]:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        raise InputError(f"{target} cannot be made: {error.strerror} ({error.filename}).") from None
+        raise InputError(f"{target} cannot be made ({error.strerror}: {error.filename}).") from None
 
 
 def write_log(log: EventLog, directory: str | Path) -> None:

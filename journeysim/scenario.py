@@ -110,4 +110,4 @@ def _check_stages(scenario: Scenario, stages: Sequence[str]) -> None:
     for change in scenario.changes:
         if change.stage not in stages:
             hint = did_you_mean(change.stage, stages)
-            raise InputError(f"Scenario {scenario.name!r} changes stage {change.stage!r}, which is unknown ({hint}).")
+            raise InputError(f"Scenario {scenario.name!r} changes stage {change.stage!r}, which does not exist; {hint}")

@@ -60,7 +60,7 @@ def read_table(file: str | Path, *, wanted: Collection[str] = ()) -> tuple[pl.Da
     """
     file = Path(file)
     if not file.is_file():
-        raise InputError(f"{file}: {'a directory, expected a file' if file.is_dir() else 'no such file'}.")
+        raise InputError(f"{file}: no such file{' (it is a directory)' if file.is_dir() else ''}.")
     if file.name.endswith(".parquet"):
         try:
             frame = pl.read_parquet(file)
