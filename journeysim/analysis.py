@@ -76,12 +76,12 @@ def run_analysis(
     ------
     InputError : `out` exists, nobody purchases, a stage of a scenario is unknown, or the fit did not converge
     """
-    if "purchase" not in log.names_in("kind"):
-        raise InputError(
-            "Nobody in this log purchases, so there is nothing to attribute or to forecast. Does the map name the right "
-            "stage and its events?"
-        )
     with new_directory(out) as folder:
+        if "purchase" not in log.names_in("kind"):
+            raise InputError(
+                "Nobody in this log purchases, so there is nothing to attribute or to forecast. Does the map name the "
+                "right stage and its events?"
+            )
         history = to_stage_history(log, by=by)
         scenarios = [*scenarios] or fewer_lost(history)
         on_progress("attribute", 0, 1)

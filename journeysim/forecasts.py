@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 INTERVAL = (0.05, 0.95)
 """Quantiles of the 90% intervals in tables and plots."""
 
-NO_CHANGE = 1e-10
+ROUNDING = 1e-9
 """Differences below this are rounding: the scenario does not touch the measure."""
 
 
@@ -41,7 +41,8 @@ class Measures:
     Attributes
     ----------
     conversion : (N,) share of customers who purchase within `conversion_days`
-    retention : (N,) share of these who are still active customers `retention_days` after the first purchase
+    retention : (N,) share of these who are still active customers `retention_days` after the first purchase; NaN where
+        nobody can purchase
     """
 
     conversion: FloatArray
@@ -83,6 +84,7 @@ class Forecast:
             for measure, days in (("conversion", self.conversion_days), ("retention", self.retention_days)):
                 difference = self.difference(scenario, measure)
                 low, high = np.quantile(difference, INTERVAL)
+                can_change = bool(np.abs(difference).max() > ROUNDING)
                 rows.append(
                     {
                         "scenario": scenario,
@@ -93,7 +95,7 @@ class Forecast:
                         "difference": float(difference.mean()),
                         "low": float(low),
                         "high": float(high),
-                        "p_improves": float((difference > 0).mean()) if np.abs(difference).max() > NO_CHANGE else None,
+                        "p_improves": float((difference > ROUNDING).mean()) if can_change else None,
                     }
                 )
         columns = ("days", "baseline", "forecast", "difference", "low", "high", "p_improves")
@@ -133,7 +135,10 @@ def forecast(
         converted = _purchases(posterior, scenario, conversion_days)  # (N, G, S)
         active = _active(posterior, scenario, retention_days)  # (N, G, S)
         conversion = converted.sum(axis=(1, 2))
-        return Measures(conversion, (converted * active).sum(axis=(1, 2)) / conversion)
+        retained = (converted * active).sum(axis=(1, 2))
+        return Measures(
+            conversion, np.where(conversion > 0, retained / np.where(conversion > 0, conversion, 1.0), np.nan)
+        )
 
     return Forecast(
         conversion_days=conversion_days,
@@ -145,7 +150,13 @@ def forecast(
 
 
 def conversion_curve(posterior: Posterior, days: FloatArray, scenario: Scenario | None = None) -> FloatArray:
-    """(N, T) share of customers who purchase within each of `days` (T,), evenly spaced from 0."""
+    """(N, T) share of customers who purchase within each of `days` (T,), evenly spaced from 0.
+
+    Raises
+    ------
+    InputError : `days` are not so, or as `forecast`
+    """
+    _check_grid(days)
     Q = _generators(posterior, scenario)
     purchases = _purchase_indices(posterior)
     Q[:, :, purchases, :] = 0.0  # the first purchase ends the clock
@@ -155,11 +166,18 @@ def conversion_curve(posterior: Posterior, days: FloatArray, scenario: Scenario 
 def retention_curve(posterior: Posterior, days: FloatArray, scenario: Scenario | None = None) -> FloatArray:
     """(N, T) share of customers active after each of `days` (T,) since the first purchase, evenly spaced from 0.
 
-    Segments weigh in by who purchases within the last of `days`.
+    Segments weigh in by who purchases within the last of `days`; NaN where nobody can.
+
+    Raises
+    ------
+    InputError : `days` are not evenly spaced from 0, or as `forecast`
     """
+    _check_grid(days)
     bought = _purchases(posterior, scenario, float(days[-1]))
-    weights = bought / bought.sum(axis=(1, 2), keepdims=True)
-    return 1.0 - _curve(_generators(posterior, scenario), weights, days)[..., -1]
+    total = bought.sum(axis=(1, 2), keepdims=True)
+    weights = bought / np.where(total > 0, total, 1.0)
+    active = 1.0 - _curve(_generators(posterior, scenario), weights, days)[..., -1]
+    return np.where(total[:, 0] > 0, active, np.nan)
 
 
 def _generators(posterior: Posterior, scenario: Scenario | None) -> FloatArray:
@@ -204,6 +222,11 @@ def _curve(Q: FloatArray, weights: FloatArray, days: FloatArray) -> FloatArray:
         state = np.einsum("ngs,ngsk->ngk", state, step)
         shares.append(state.sum(axis=1))
     return np.stack(shares, axis=1)
+
+
+def _check_grid(days: FloatArray) -> None:
+    if len(days) < 2 or days[0] != 0 or not days[-1] > 0 or not np.allclose(days, np.linspace(0, days[-1], len(days))):
+        raise InputError(f"days are {np.array2string(np.asarray(days), threshold=6)}; take np.linspace(0, horizon, n).")
 
 
 def _start_weights(posterior: Posterior) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
+_MANIFEST_KEYS = ("start", "end", "stages", "purchase_stages", "currency", "provenance", "sha256")
 
 # Measured: default Parquet takes twice the time of these encodings; writing costs more than simulating.
 _ENCODINGS = {"customer": "DELTA_BINARY_PACKED", "time": "PLAIN", "value": "PLAIN", "cost": "PLAIN"}
@@ -129,9 +131,16 @@ def read_log(path: str | Path, *, stages: Sequence[str] = (), purchase_stages: S
 
 
 def write_csv(log: EventLog, path: str | Path) -> None:
-    """Write the events of a log as one CSV file. Raises InputError if it exists already."""
+    """Write the events of a log as one CSV file, `.csv` or `.csv.gz`. Raises InputError if it exists already."""
+    path = Path(path)
+    if not path.name.endswith((".csv", ".csv.gz")):
+        raise InputError(f"{path}: expected a name that ends in .csv or .csv.gz.")
     with new_file(path) as file:
-        log.to_polars().write_csv(file)
+        if path.suffix == ".gz":
+            with gzip.open(file, "wb") as content:
+                log.to_polars().write_csv(content)  # type: ignore[call-overload]  # it writes to any binary file
+        else:
+            log.to_polars().write_csv(file)
 
 
 def _read_directory(folder: Path) -> EventLog:
@@ -141,15 +150,17 @@ def _read_directory(folder: Path) -> EventLog:
         raise InputError(f"{folder}: no {MANIFEST}; it is not the directory of a log, or not a whole one.") from None
     except ValueError:
         raise InputError(f"{folder / MANIFEST}: damaged, it is not JSON.") from None
-    if manifest.get("schema_version") != SCHEMA_VERSION:
-        found = manifest.get("schema_version")
+    found = manifest.get("schema_version") if isinstance(manifest, dict) else None
+    if found != SCHEMA_VERSION:
         raise InputError(f"{folder}: written with schema {found}, this version reads {SCHEMA_VERSION}.")
+    if lacking := [key for key in _MANIFEST_KEYS if key not in manifest]:
+        raise InputError(f"{folder / MANIFEST}: damaged, it has no {lacking[0]!r}.")
     for name, expected in manifest["sha256"].items():
         if not (folder / name).is_file():
             raise InputError(f"{folder}: {name} is missing; the log is not whole.")
         if _checksum(folder / name) != expected:
             raise InputError(f"{folder / name}: its checksum differs from the manifest; it was changed or damaged.")
-    parts = sorted(folder.glob("events-*.parquet"))
+    parts = sorted(folder / name for name in manifest["sha256"] if name.startswith("events-"))
     log = EventLog(
         events=pa.concat_tables([pq.read_table(part) for part in parts]),
         customers=pq.read_table(folder / "customers.parquet"),
