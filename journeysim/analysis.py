@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from journeysim import sections
 from journeysim.bayes import StageModel
+from journeysim.errors import InputError
 from journeysim.forecasts import forecast
 from journeysim.journeys import to_journeys
 from journeysim.kpis import converted_within, drop_off, kpis, pain_points
@@ -73,9 +74,14 @@ def run_analysis(
 
     Raises
     ------
-    InputError : `out` exists, nothing converts, a stage of a scenario is unknown, or the fit did not converge
+    InputError : `out` exists, nobody purchases, a stage of a scenario is unknown, or the fit did not converge
     """
     with new_directory(out) as folder:
+        if "purchase" not in log.names_in("kind"):
+            raise InputError(
+                "Nobody in this log purchases, so there is nothing to attribute or to forecast. Does the map name the "
+                "right stage and its events?"
+            )
         history = to_stage_history(log, by=by)
         scenarios = [*scenarios] or fewer_lost(history)
         on_progress("attribute", 0, 1)
