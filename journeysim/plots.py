@@ -224,9 +224,10 @@ def _tidy(axes: Axes, title: str) -> None:
 
 
 def _decimals(axes: Axes) -> int:
-    """Enough decimals that neighbouring ticks differ."""
-    ticks = axes.get_xticks()
-    return int(np.clip(np.ceil(-np.log10(abs(ticks[1] - ticks[0]) * 100)), 0, 4))
+    """The fewest decimals that show the percentage of every tick as it is: 0.25 is not 0.2."""
+    percentages = np.asarray(axes.get_xticks()) * 100
+    step = abs(percentages[1] - percentages[0])
+    return next((d for d in range(6) if np.allclose(np.round(percentages, d), percentages, atol=step / 1000)), 6)
 
 
 def _plain(text: str, length: int = 100) -> str:

@@ -5,9 +5,10 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from journeysim.forecasts import Forecast, Measures
-from journeysim.plots import attribution_chart, curve_chart, forecast_chart, stage_map
+from journeysim.plots import _decimals, attribution_chart, curve_chart, forecast_chart, stage_map
 from journeysim.simulation import SimulatedChange
 from journeysim.stage_history import StageHistory
 
@@ -120,3 +121,12 @@ def test_curves_of_nothing_and_of_everything_can_be_drawn():
     days = np.linspace(0, 90, 7)
     curves = {"nobody": np.zeros((5, 7)), "everybody, for $5": np.ones((5, 7))}
     assert "for $5" in svg(curve_chart(days, curves, ylabel="customers", title="All or nothing"))
+
+
+@pytest.mark.parametrize(
+    ("ticks", "decimals"), [([0, 0.0025, 0.005, 0.0075], 2), ([0, 0.02, 0.04], 0), ([-0.001, 0, 0.001], 1)]
+)
+def test_ticks_show_the_number_that_they_stand_at(ticks, decimals):
+    axes = Figure().add_subplot()
+    axes.set_xticks(ticks)
+    assert _decimals(axes) == decimals
