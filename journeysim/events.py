@@ -139,6 +139,12 @@ class EventLog:
         check(log, lambda row: source.place(frame["row"][row]))
         return log
 
+    def __repr__(self) -> str:
+        return (
+            f"EventLog({self.n_events:,} events of {self.n_customers:,} customers, {self.start:%Y-%m-%d} to "
+            f"{self.end:%Y-%m-%d}, {len(self.stages)} stages)"
+        )
+
     @property
     def n_events(self) -> int:
         """Number of rows."""

@@ -66,6 +66,12 @@ class Forecast:
     scenarios: tuple[str, ...]
     changed: tuple[Measures, ...]
 
+    def __repr__(self) -> str:
+        return (
+            f"Forecast({len(self.scenarios)} scenarios, conversion within {self.conversion_days:g} days, retention at "
+            f"{self.retention_days:g} days, {len(self.baseline.conversion):,} draws)"
+        )
+
     def difference(self, scenario: str, measure: str) -> FloatArray:
         """(N,) scenario minus baseline, for `conversion` or `retention`."""
         changed = self.changed[self.scenarios.index(scenario)]

@@ -71,6 +71,12 @@ class Journeys:
             if column is not None:
                 column.setflags(write=False)
 
+    def __repr__(self) -> str:
+        return (
+            f"Journeys({self.n_journeys:,} journeys, {len(self.codes):,} touches on {len(self.channels)} channels, "
+            f"{self.n_conversions:,.6g} conversions)"
+        )
+
     @property
     def n_journeys(self) -> int:
         """Number of rows (distinct rows, not customers)."""

@@ -68,6 +68,12 @@ class StageHistory:
                 f"{self.counts[g, m]:g} times but spent no time in {self.moves[m][0]!r}; check the times of the log."
             )
 
+    def __repr__(self) -> str:
+        return (
+            f"StageHistory({self.counts.sum():,.6g} moves of {len(self.moves)} kinds, {len(self.stages)} stages, "
+            f"{len(self.segments)} segments, {self.exposure_days.sum():,.6g} customer-days)"
+        )
+
     @property
     def origins(self) -> IntArray:
         """(M,) index of the stage that each move leaves."""

@@ -13,6 +13,13 @@ def python_blocks(page: Path) -> list[str]:
     return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
+@pytest.fixture(scope="module")
+def log_of_the_readme():
+    from journeysim import simulate, worlds
+
+    return simulate(worlds.load("considered-purchase"), n_customers=2_000, horizon_days=180, seed=1)
+
+
 def test_the_example_of_the_readme_runs_and_says_something(capsys):
     (example,) = python_blocks(ROOT / "README.md")
     assert len([line for line in example.splitlines() if line.strip()]) <= 15
@@ -54,3 +61,15 @@ def test_public_names_are_there_and_hide_no_module():
     for name in journeysim.__all__:
         assert getattr(journeysim, name) is not None
         assert name not in modules, f"{name} is a module and a public name: which one you get depends on imports"
+
+
+def test_results_say_in_one_line_what_they_are(log_of_the_readme):
+    from journeysim import StageModel, forecast, improve_stage, to_journeys, to_stage_history
+
+    history = to_stage_history(log_of_the_readme, by="persona")
+    posterior = StageModel().fit(history, seed=1)
+    result = forecast(posterior, [improve_stage("decision", exit=0.5)], conversion_days=90, retention_days=30)
+    said = [repr(thing) for thing in (log_of_the_readme, to_journeys(log_of_the_readme), history, posterior, result)]
+    assert [line.split("(")[0] for line in said] == ["EventLog", "Journeys", "StageHistory", "Posterior", "Forecast"]
+    assert all(len(line) < 150 and "\n" not in line for line in said)
+    assert "2,000 customers, 2026-01-01 to 2026-06-30" in said[0]

@@ -63,6 +63,11 @@ class Posterior:
             if draws is not None:
                 draws.setflags(write=False)
 
+    def __repr__(self) -> str:
+        chains, draws, segments, moves = self.hazards_by_chain.shape
+        verdict = "converged" if self.diagnostics.ok else "not converged"
+        return f"Posterior({moves} moves in {segments} segments, {chains} chains of {draws:,} draws, {verdict})"
+
     @property
     def hazards(self) -> FloatArray:
         """(C * D, G, M) hazards per day, chains one after the other."""
