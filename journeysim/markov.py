@@ -254,8 +254,7 @@ class AbsorbingChain:
 
         Raises
         ------
-        InputError : if the chain never converts
-        RuntimeError : if sweeping does not reach that error (chains with extremely long journeys)
+        InputError : if the chain never converts, or if sweeping does not reach that error (extremely long journeys)
 
         Source: Anderl, Becker, von Wangenheim & Schumann 2016, IJRM 33(3); formulas in docs/attribution.md.
         """
@@ -327,7 +326,7 @@ def _swept(chain: AbsorbingChain, keep: BoolArray, expected: FloatArray) -> Floa
             active, alive, on_the_way = active[busy], alive[:, busy], on_the_way[:, busy]
         if not len(active):
             return left
-    raise RuntimeError(
+    raise InputError(
         f"Removal effects: after {MAX_SWEEPS} sweeps {len(active)} channels are still uncertain by up to "
         f"{bound[:, 0].max() / expected[0]:.3g}, not the {TOLERANCE:g} asked for, because some journeys go on for very "
         f"long. Use a lower order (up to {DENSE_STATES} states are solved directly), or cut those journeys."

@@ -299,7 +299,7 @@ def test_the_same_journeys_give_the_same_bits(pathdata):
 def test_sweeps_that_do_not_arrive_say_how_far_they_came(pathdata, monkeypatch):
     monkeypatch.setattr(markov, "DENSE_STATES", 0)
     monkeypatch.setattr(markov, "MAX_SWEEPS", 5)
-    with pytest.raises(RuntimeError, match=r"after 5 sweeps 12 channels are still uncertain by up to 0\.\d+"):
+    with pytest.raises(InputError, match=r"after 5 sweeps 12 channels are still uncertain by up to 0\.\d+"):
         effects(pathdata, 2)
 
 

@@ -45,8 +45,8 @@ class RemovalEffect:
 
         Raises
         ------
-        InputError : if nothing converts, or if refunds make the removal effects of value cancel
-        RuntimeError : if the chain's journeys are too long to bound the error (see `AbsorbingChain.removal_effects`)
+        InputError : if nothing converts, if refunds make the removal effects of value cancel, or if the chain's
+            journeys are too long to bound the error (see `AbsorbingChain.removal_effects`)
         """
         require_conversions(journeys)
         effects = AbsorbingChain.from_counts(count_transitions(journeys, self.order)).removal_effects()
