@@ -82,6 +82,7 @@ def test_what_is_no_table_is_refused_with_the_line(read, content, message):
         ("t.parquet", b"", "not a Parquet file that can be read"),
         ("t.xlsx", b"PK", r"expected a file that ends in \.csv, \.csv\.gz"),
     ],
+    ids=["cut off", "no gzip", "wrong checksum", "no parquet", "nothing", "spreadsheet"],  # gzip writes the clock
 )
 def test_files_of_another_kind_are_refused_by_name(read, name, content, message):
     with pytest.raises(InputError, match=rf"{name}: {message}"):
