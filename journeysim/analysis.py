@@ -10,7 +10,7 @@ from journeysim.bayes import StageModel
 from journeysim.errors import InputError
 from journeysim.forecasts import forecast
 from journeysim.journeys import to_journeys
-from journeysim.kpis import converted_within, drop_off, kpis, pain_points
+from journeysim.kpis import converted_within, drop_off, kpis, pain_points, retained_after
 from journeysim.log_files import new_directory
 from journeysim.moves import LOST
 from journeysim.outputs import OnProgress, silent, write_outputs
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from journeysim.attribution import Attribution
     from journeysim.events import EventLog
+    from journeysim.forecasts import FloatArray
+    from journeysim.kpis import Estimate
     from journeysim.stage_history import StageHistory
 
 
@@ -37,10 +39,12 @@ class Findings:
     ----------
     attribution : Markov removal effects, order 1; None if the log has no channels
     forecasts : the table of what-ifs
+    check : whether conversion and retention of the fitted model are those of the log, in sentences
     """
 
     attribution: Attribution | None
     forecasts: pl.DataFrame
+    check: tuple[str, ...]
 
 
 def fewer_lost(history: StageHistory) -> list[Scenario]:
@@ -103,19 +107,10 @@ def run_analysis(
 
         on_progress("write the report", 0, 1)
         figures, stages, pains = kpis(log), drop_off(log), pain_points(log)
-        observed, low, high = converted_within(log, conversion_days)
-        modelled = float(result.baseline.conversion.mean())
-        shown_by_log = (
-            "this log is too short to show the share itself"
-            if observed is None or low is None or high is None
-            else f"the log itself shows {observed:.1%} (95% interval {low:.1%} to {high:.1%}, Kaplan-Meier)"
-        )
-        check = (
-            f"A check of the model: within {conversion_days:g} days of their first event it lets {modelled:.1%} of "
-            f"customers purchase; {shown_by_log}. "
-            "Where the two lie apart, hazards are not constant during a stay: read the differences that scenarios make "
-            "as their direction and order of size."
-        )
+        check = [
+            _check("conversion", result.baseline.conversion, converted_within(log, conversion_days), conversion_days),
+            _check("retention", result.baseline.retention, retained_after(log, retention_days), retention_days),
+        ]
         tables = {
             "kpis": figures,
             "drop_off": stages,
@@ -135,14 +130,31 @@ def run_analysis(
                 f"{log.n_customers:,} customers, {log.n_events:,} events from {log.start:%Y-%m-%d} to "
                 f"{log.end:%Y-%m-%d}.",
                 *sections.forecast_sentences(result),
+                *check,
             ),
             sections=(
-                sections.journey_section(history, shown),
+                sections.journey_section(history, shown, notes=() if pains.is_empty() else [sections.PAIN_POINTS]),
                 *attributed,
-                sections.model_section(posterior, note=check),
+                sections.model_section(posterior, note=sections.INTERVALS),
                 sections.forecast_section(result, posterior, scenarios),
             ),
         )
         write_outputs(folder, tables, posterior, report)
         on_progress("write the report", 1, 1)
-    return Findings(results.get("markov"), tables["forecast"])
+    return Findings(results.get("markov"), tables["forecast"], tuple(check))
+
+
+def _check(measure: str, draws: FloatArray, observed: Estimate, days: float) -> str:
+    """Whether the fitted model says of the log itself what the log says, without any scenario."""
+    modelled = float(draws.mean())
+    value, low, high = observed
+    told = f"Check of the model: {measure} at {days:g} days is {modelled:.1%} by the model"
+    if value is None or low is None or high is None:
+        return f"{told}; the log is too short, or too small, to show it."
+    shown = f"{told} and {value:.1%} in the log (95% interval {low:.1%} to {high:.1%}, Kaplan-Meier)"
+    if low <= modelled <= high:
+        return f"{shown}: they agree."
+    return (
+        f"{shown}: the model is outside. Hazards of this log are not constant during a stay; take what is said of "
+        f"{measure} as a direction and an order of size."
+    )

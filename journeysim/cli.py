@@ -225,6 +225,9 @@ def analyze(
     if found.attribution is not None:
         out.print(found.attribution)
     _print_forecasts(found.forecasts)
+    out.print()
+    for sentence in found.check:
+        out.print(sentence, highlight=False, markup=False)
     _say_where(out_dir)
 
 
@@ -303,7 +306,7 @@ def _print_forecasts(forecasts: pl.DataFrame) -> None:
             f"{row['baseline']:.2%}",
             f"{row['forecast']:.2%}",
             *(
-                ("no change", "")
+                ("not seen" if row["unseen"] else "no change", "")
                 if row["p_improves"] is None
                 else (f"{100 * row['difference']:+.2f}", f"{100 * row['low']:+.2f} to {100 * row['high']:+.2f}")
             ),
@@ -315,6 +318,8 @@ def _print_forecasts(forecasts: pl.DataFrame) -> None:
 
 def _print_comparison(comparison: pl.DataFrame) -> None:
     """Forecast and simulation of the same changes."""
+    from journeysim.sections import WHY_THEY_DIFFER
+
     _print_title("The simulator's word on the same scenarios: changes in pp")
     rows = [
         (
@@ -328,6 +333,8 @@ def _print_comparison(comparison: pl.DataFrame) -> None:
         for row in comparison.iter_rows(named=True)
     ]
     _print_by_scenario(("forecast", "simulated", "joint error", "z", "agree"), rows)
+    if not comparison["agrees"].all():
+        out.print(f"\n{WHY_THEY_DIFFER}", highlight=False, markup=False)
 
 
 def _print_by_scenario(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -58,6 +58,7 @@ class Forecast:
     baseline : the measures without any change
     scenarios : the K names
     changed : (K,) measures under each scenario, on the same draws as the baseline
+    unseen : (K,) what each scenario changes but nobody was seen to do, such as "exit from loyalty"; mostly empty
     """
 
     conversion_days: float
@@ -65,6 +66,7 @@ class Forecast:
     baseline: Measures
     scenarios: tuple[str, ...]
     changed: tuple[Measures, ...]
+    unseen: tuple[tuple[str, ...], ...]
 
     def __repr__(self) -> str:
         return (
@@ -82,10 +84,11 @@ class Forecast:
 
         Columns: scenario, measure, days, baseline, forecast (posterior means, shares of customers), difference with its
         central 90% interval low to high, and p_improves, the posterior probability that the difference is positive
-        (null where the scenario cannot change the measure at all).
+        (null where the scenario cannot change the measure at all); and unseen, what the scenario changes but nobody was
+        seen to do, so that the fit knows nothing of it.
         """
         rows = []
-        for scenario, changed in zip(self.scenarios, self.changed, strict=True):
+        for scenario, changed, unseen in zip(self.scenarios, self.changed, self.unseen, strict=True):
             for measure, days in (("conversion", self.conversion_days), ("retention", self.retention_days)):
                 difference = self.difference(scenario, measure)
                 low, high = np.quantile(difference, INTERVAL)
@@ -101,11 +104,12 @@ class Forecast:
                         "low": float(low),
                         "high": float(high),
                         "p_improves": float((difference > ROUNDING).mean()) if can_change else None,
+                        "unseen": ", ".join(unseen) or None,
                     }
                 )
         columns = ("days", "baseline", "forecast", "difference", "low", "high", "p_improves")
         words = {"scenario": pl.String, "measure": pl.String}
-        return pl.DataFrame(rows, schema={**words, **dict.fromkeys(columns, pl.Float64)})
+        return pl.DataFrame(rows, schema={**words, **dict.fromkeys(columns, pl.Float64), "unseen": pl.String})
 
 
 def forecast(
@@ -148,6 +152,10 @@ def forecast(
         baseline=measures(None),
         scenarios=tuple(scenario.name for scenario in scenarios),
         changed=tuple(measures(scenario) for scenario in scenarios),
+        unseen=tuple(
+            tuple(scenario.unseen(posterior.moves, stages=posterior.stages, purchase_stages=posterior.purchase_stages))
+            for scenario in scenarios
+        ),
     )
 
 

@@ -265,6 +265,16 @@ def converted_within(log: EventLog, days: float) -> Estimate:
     return tuple(None if x is None else 1 - x for x in (value, high, low))  # type: ignore[return-value]
 
 
+def retained_after(log: EventLog, days: float) -> Estimate:
+    """Share of buyers still active some days after their first purchase, with a 95% interval (Kaplan-Meier).
+
+    Nulls if nobody was observed for so long.
+    """
+    everyone, _ = _observed(log, _segments(log, None))
+    buyers = everyone.filter(pl.col("purchases") > 0)
+    return survival(days, buyers["days_after"].to_numpy(), buyers["lost"].to_numpy())
+
+
 def pain_points(log: EventLog) -> pl.DataFrame:
     """Who met each pain point, and how many of these and of the others purchased.
 

@@ -26,7 +26,8 @@ _LONG: Final = 30  # rows
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A frame with a caption; `formats` gives a format specification per column, such as `.1%`.
+    """A frame with a caption; `formats` gives a format specification per column, such as `.1%`,
+    `pp` for differences in percentage points, or `probability`.
 
     The specification `pp` shows a difference of shares in percentage points.
     """
@@ -85,6 +86,13 @@ class Report:
         return _template().render(report=self, version=__version__)
 
 
+def probability(share_of_draws: float) -> str:
+    """Thousands of draws show 99.9%, but never certainty."""
+    if share_of_draws > 0.999:
+        return "above 99.9%"
+    return "below 0.1%" if share_of_draws < 0.001 else f"{share_of_draws:.1%}"
+
+
 def _cell(value: Any, specification: str) -> str:
     if value is None or value != value:  # NaN is the only value that differs from itself
         return "–"
@@ -92,6 +100,8 @@ def _cell(value: Any, specification: str) -> str:
         return "yes" if value else "no"
     if specification == "pp":
         return f"{100 * value:+.3f}"
+    if specification == "probability":
+        return probability(value)
     if isinstance(value, float):
         return format(value, specification or ",.4g")
     return format(value, specification or ("," if isinstance(value, int) else ""))

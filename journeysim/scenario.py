@@ -76,6 +76,21 @@ class Scenario(Part):
                     factors[m] *= change.factor(towards)
         return factors
 
+    def unseen(
+        self, moves: Sequence[tuple[str, str]], *, stages: Sequence[str], purchase_stages: Sequence[str]
+    ) -> list[str]:
+        """What this scenario changes but none of `moves` does, such as "exit from loyalty": a log cannot tell of it."""
+        seen = {
+            (origin, direction(origin, target, stages=stages, purchase_stages=purchase_stages))
+            for origin, target in moves
+        }
+        return [
+            f"{towards} from {change.stage}"
+            for change in self.changes
+            for towards in ("forward", "back", "exit")
+            if change.factor(towards) != 1 and (change.stage, towards) not in seen
+        ]
+
     def _changed(self, stage: Stage, world: World) -> Stage:
         for change in self.changes:
             if change.stage == stage.name:

@@ -10,7 +10,7 @@ import polars as pl
 from journeysim.attribution import attribute, methods
 from journeysim.forecasts import conversion_curve
 from journeysim.plots import attribution_chart, curve_chart, forecast_chart, stage_map
-from journeysim.report import Section, Table
+from journeysim.report import Section, Table, probability
 from journeysim.scores import AGREEMENT_Z, forecast_against_simulation, share_error
 
 if TYPE_CHECKING:
@@ -30,12 +30,20 @@ WHY_THEY_DIFFER = (
     "pain points hold back some customers of a stage while the others move on, triggered contacts come after a delay, "
     "and satisfaction carries over from one stage to the next. More customers do not mend that; they show it better."
 )
+INTERVALS = (
+    "Intervals carry what the data leave open about the rates of the stage model. They do not carry what the model "
+    "leaves out: where hazards change during a stay, the truth may lie outside."
+)
+PAIN_POINTS = (
+    "Those who come furthest have most chances to meet a pain point, and they convert most: a higher share among those "
+    "who met one does not say that it does no harm."
+)
 NOTHING_TO_IMPROVE = "No stage of this log loses customers, so none can lose fewer; scenarios of your own may say more."
 SHARES = {"share": ".1%", "removal_effect": ".4f", "conversions": ",.1f", "value": ",.0f"}
 CHANGES = {
     **dict.fromkeys(("baseline", "forecast"), ".2%"),
     **dict.fromkeys(("difference", "low", "high"), "pp"),
-    "p_improves": ".1%",
+    "p_improves": "probability",
     "days": "g",
 }
 
@@ -126,9 +134,9 @@ def attribution_section(
     return Section("Attribution", tuple(paragraphs), {"Share of credit by channel and method": chart}, tuple(tables))
 
 
-def journey_section(history: StageHistory, tables: Sequence[Table]) -> Section:
+def journey_section(history: StageHistory, tables: Sequence[Table], *, notes: Sequence[str] = ()) -> Section:
     """The map of the journey and the figures of the log."""
-    return Section("The journey", (), {"Map of the journey": stage_map(history)}, tuple(tables))
+    return Section("The journey", tuple(notes), {"Map of the journey": stage_map(history)}, tuple(tables))
 
 
 def model_section(posterior: Posterior, *, observed: Table | None = None, note: str = "") -> Section:
@@ -153,7 +161,7 @@ def forecast_section(
     paragraphs = [
         f"Conversion is the share of customers who purchase within {result.conversion_days:g} days of their first "
         f"stage, retention the share of these who are still customers {result.retention_days:g} days after that "
-        "purchase. A scenario changes some hazards and leaves all others as they are.",
+        "purchase. A scenario changes some hazards and leaves all others as they are. " + INTERVALS,
     ]
     if not scenarios:
         return Section("What if?", (*paragraphs, *forecast_sentences(result)))
@@ -162,9 +170,10 @@ def forecast_section(
         comparison = forecast_against_simulation(result, simulated)
         agreeing = int(comparison["agrees"].sum())
         paragraphs += [
-            f"The simulator was asked the same questions, with other random draws. {agreeing} of {len(comparison)} "
-            f"differences agree with the forecast within {AGREEMENT_Z:g} joint standard errors (posterior and Monte "
-            f"Carlo).{_disagreements(comparison)}",
+            f"The simulator was asked the same questions, with other random draws and "
+            f"{simulated[0].n_customers:,} customers. {agreeing} of {len(comparison)} differences cannot be told apart "
+            f"from the forecast: they lie within {AGREEMENT_Z:g} joint standard errors (posterior and Monte Carlo)."
+            f"{_disagreements(comparison)}",
             WHY_THEY_DIFFER,
         ]
         formats = {**dict.fromkeys(("forecast", "simulated", "gap", "joint_error"), "pp"), "z": "+.1f"}
@@ -181,29 +190,39 @@ def forecast_section(
     return Section("What if?", tuple(paragraphs), figures, tuple(tables))
 
 
-def forecast_sentences(result: Forecast) -> list[str]:
-    """A sentence per scenario: what it does to conversion, with its interval."""
+def forecast_sentences(result: Forecast, *, simulated: Sequence[SimulatedChange] = ()) -> list[str]:
+    """A sentence per scenario: what it does to conversion, or else to retention, with its interval.
+
+    For a simulated world, with what the simulator says of the same change.
+    """
     if not result.scenarios:
         return [NOTHING_TO_IMPROVE]
     sentences = []
-    for row in result.to_frame().filter(pl.col("measure") == "conversion").iter_rows(named=True):
-        name = f"{row['scenario'][0].upper()}{row['scenario'][1:]}"
-        if row["p_improves"] is None:
-            sentences.append(f"{name}: no change of conversion, which stays at {row['baseline']:.2%}.")
+    for (scenario,), rows in result.to_frame().group_by("scenario", maintain_order=True):
+        name = f"{str(scenario)[0].upper()}{str(scenario)[1:]}"
+        moving = rows.filter(pl.col("p_improves").is_not_null())
+        unseen = rows["unseen"][0]
+        if moving.is_empty() and unseen:
+            sentences.append(f"{name}: nobody was seen to make this move ({unseen}), so the log cannot tell.")
             continue
-        sentences.append(
-            f"{name}: conversion within {row['days']:g} days goes from {row['baseline']:.2%} to {row['forecast']:.2%}, "
-            f"by {100 * row['difference']:+.2f} percentage points (90% interval {100 * row['low']:+.2f} to "
-            f"{100 * row['high']:+.2f}; probability of an improvement {_probability(row['p_improves'])})."
+        if moving.is_empty():
+            sentences.append(f"{name}: no change.")
+            continue
+        row = moving.row(0, named=True)
+        told = {"conversion": "conversion within {}", "retention": "retention {} after the first purchase"}
+        what = told[row["measure"]].format(_days(row["days"]))
+        start = "no change of conversion; " if row["measure"] == "retention" else ""
+        sentence = (
+            f"{name}: {start}{what} goes from {row['baseline']:.2%} to {row['forecast']:.2%}, by "
+            f"{100 * row['difference']:+.2f} percentage points (90% interval {100 * row['low']:+.2f} to "
+            f"{100 * row['high']:+.2f}; probability of an improvement {probability(row['p_improves'])})."
         )
+        for change in simulated:
+            if change.scenario == scenario:
+                found, error = getattr(change, row["measure"]), getattr(change, f"{row['measure']}_error")
+                sentence += f" The simulator says {100 * found:+.2f} (standard error {100 * error:.2f})."
+        sentences.append(sentence)
     return sentences
-
-
-def _probability(share_of_draws: float) -> str:
-    """Thousands of draws show 99.9%, but never certainty."""
-    if share_of_draws > 0.999:
-        return "above 99.9%"
-    return "below 0.1%" if share_of_draws < 0.001 else f"{share_of_draws:.1%}"
 
 
 def _disagreements(comparison: pl.DataFrame) -> str:
@@ -213,6 +232,10 @@ def _disagreements(comparison: pl.DataFrame) -> str:
         for row in comparison.filter(~pl.col("agrees")).iter_rows(named=True)
     ]
     return f" They differ here: {'; '.join(listed)}." if listed else ""
+
+
+def _days(days: float) -> str:
+    return f"{days:g} day{'' if days == 1 else 's'}"
 
 
 def _counted(number: int, thing: str) -> str:

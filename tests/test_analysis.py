@@ -1,5 +1,6 @@
 """The analysis of real logs through the command line: the public shop log, and logs with little in them."""
 
+from dataclasses import replace
 from importlib.resources import files
 
 import polars as pl
@@ -10,6 +11,9 @@ from typer.testing import CliRunner
 
 from journeysim.bayes import Posterior
 from journeysim.cli import app
+from journeysim.forecasts import forecast
+from journeysim.scenario import improve_stage
+from journeysim.sections import forecast_sentences
 
 DATASETS = files("journeysim") / "datasets"
 SHOP = DATASETS / "retentioneering_ecom.csv.gz"
@@ -57,7 +61,44 @@ def test_the_report_of_a_real_log_is_whole_and_says_what_the_model_misses(shop):
     page = Page.read(shop[0] / "report.html")
     assert_self_contained(page)
     assert len(page.pictures) == 4
-    assert any("A check of the model" in p and "Kaplan-Meier" in p for p in page.paragraphs)
+    checks = [p for p in page.paragraphs if p.startswith("Check of the model")]
+    assert len(checks) == 2
+    assert "conversion at 90 days" in checks[0]
+    assert checks[0].endswith("they agree.")
+    assert "retention at 30 days" in checks[1]
+    assert "the model is outside" in checks[1]
+    assert any("does not say that it does no harm" in p for p in page.paragraphs)
+
+
+def test_the_what_if_is_two_thirds_of_the_exits_and_nothing_else(shop):
+    posterior = Posterior.load(shop[0] / "posterior.nc")
+    asked = improve_stage("checkout", exit=2 / 3, name="checkout loses a third fewer customers")
+    expected = forecast(posterior, [asked], conversion_days=90, retention_days=30).to_frame()["difference"].to_list()
+    written = pl.read_csv(shop[0] / "forecast.csv").filter(pl.col("scenario") == asked.name)["difference"].to_list()
+    assert written == pytest.approx(expected, rel=1e-9)
+    third = improve_stage("checkout", exit=1 / 3)
+    other = forecast(posterior, [third], conversion_days=90, retention_days=30).to_frame()["difference"].to_list()
+    assert written != pytest.approx(other, rel=0.1)  # the control: another factor gives another answer
+
+
+def test_what_nobody_was_seen_to_do_is_said_and_not_forecast(shop):
+    posterior = Posterior.load(shop[0] / "posterior.nc")
+    kept = [m for m, move in enumerate(posterior.moves) if move != ("cart", "lost")]
+    history = replace(
+        posterior.history,
+        moves=tuple(posterior.moves[m] for m in kept),
+        counts=posterior.history.counts[:, kept].copy(),
+    )
+    unseen = replace(
+        posterior,
+        history=history,
+        hazards_by_chain=posterior.hazards_by_chain[..., kept].copy(),
+        typical_by_chain=posterior.typical_by_chain[..., kept].copy(),
+    )
+    result = forecast(unseen, [improve_stage("cart", exit=0.5)], conversion_days=90, retention_days=30)
+    assert result.to_frame()["unseen"].to_list() == ["exit from cart"] * 2
+    (sentence,) = forecast_sentences(result)
+    assert "nobody was seen to make this move (exit from cart), so the log cannot tell" in sentence
 
 
 def test_the_saved_posterior_is_that_of_the_log(shop):
@@ -144,4 +185,4 @@ def test_a_log_of_one_customer_where_nobody_is_lost_has_no_default_question(repo
 
 def test_a_log_shorter_than_the_horizon_says_that_it_cannot_check_the_model(report):
     page, _ = report(rows(40, channel=lambda i: "a"))
-    assert any("too short to show the share itself" in p for p in page.paragraphs)
+    assert any("the log is too short, or too small, to show it" in p for p in page.paragraphs)

@@ -422,8 +422,8 @@ def test_an_interrupted_run_says_so_and_leaves_nothing(tmp_path):
 def test_scenarios_of_any_name_stand_above_their_numbers(capsys):
     name = "[bold]checkout[/bold] " + "and all the rest of it " * 5
     row = {"measure": "conversion", "days": 90.0, "baseline": 0.1, "forecast": 0.12}
-    change = {"difference": 0.02, "low": 0.01, "high": 0.03, "p_improves": 1.0}
-    none = {"difference": 0.0, "low": 0.0, "high": 0.0, "p_improves": None}
+    change = {"difference": 0.02, "low": 0.01, "high": 0.03, "p_improves": 1.0, "unseen": None}
+    none = {"difference": 0.0, "low": 0.0, "high": 0.0, "p_improves": None, "unseen": None}
     cli._print_forecasts(pl.DataFrame([{"scenario": name, **row, **change}, {"scenario": "idle", **row, **none}]))
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     assert f"  {name}".rstrip() in lines

@@ -21,7 +21,18 @@ TABLES = {
     "stage_rates": [
         *("segment", "origin", "target", "count", "rate_per_day", "rate_low", "rate_high", "days", "ess", "rhat")
     ],
-    "forecast": ["scenario", "measure", "days", "baseline", "forecast", "difference", "low", "high", "p_improves"],
+    "forecast": [
+        "scenario",
+        "measure",
+        "days",
+        "baseline",
+        "forecast",
+        "difference",
+        "low",
+        "high",
+        "p_improves",
+        "unseen",
+    ],
     "forecast_check": ["scenario", "measure", "forecast", "simulated", "gap", "joint_error", "z", "agrees"],
 }
 
@@ -116,7 +127,6 @@ def test_numbers_in_the_report_are_those_in_the_tables(page, tables):
         ("Forecasts", "baseline", forecasts["baseline"], 0.00005),
         ("Forecasts", "difference", 100 * forecasts["difference"], 0.0005),
         ("Forecasts", "high", 100 * forecasts["high"], 0.0005),
-        ("Forecasts", "p improves", forecasts["p_improves"], 0.0005),
         ("Forecast against", "simulated", 100 * check["simulated"], 0.0005),
         ("Forecast against", "joint error", 100 * check["joint_error"], 0.0005),
         ("Forecast against", "z", check["z"], 0.05),
@@ -127,10 +137,32 @@ def test_numbers_in_the_report_are_those_in_the_tables(page, tables):
 
 
 def test_the_summary_repeats_the_table_of_forecasts(page, tables):
+    check = {
+        row["scenario"]: row for row in tables["forecast_check"].filter(pl.col("measure") == "conversion").to_dicts()
+    }
     for row in tables["forecast"].filter(pl.col("measure") == "conversion").iter_rows(named=True):
         sentence = next(p for p in page.paragraphs if p.lower().startswith(row["scenario"].lower()))
-        assert f"{row['baseline']:.2%}" in sentence
-        assert "no change" in sentence if row["p_improves"] is None else f"{100 * row['difference']:+.2f}" in sentence
+        if row["p_improves"] is None:
+            assert "no change of conversion; retention 90 days after" in sentence
+            continue
+        assert f"from {row['baseline']:.2%} to {row['forecast']:.2%}" in sentence
+        assert f"{100 * row['difference']:+.2f} percentage points" in sentence
+        assert f"The simulator says {100 * check[row['scenario']]['simulated']:+.2f} " in sentence
+
+
+def test_the_page_names_the_methods_that_come_closest_and_furthest(page, tables):
+    truth = tables["truth"].select("channel", pl.col("share").alias("truth"))
+    shares = tables["attribution"].join(truth, on="channel")
+    errors = shares.group_by("method").agg(((pl.col("share") - pl.col("truth")).abs().sum() / 2).alias("error"))
+    (best, least), (worst, most) = errors.sort("error").rows()[0], errors.sort("error").rows()[-1]
+    assert least < most
+    said = next(p for p in page.paragraphs if "the truth is known" in p)
+    assert f"{best} comes closest and still puts {least:.0%}" in said
+    assert f"{worst} misplaces {most:.0%}" in said
+
+
+def test_the_check_is_sharper_than_the_fit(page):
+    assert any("with other random draws and 12,000 customers" in p for p in page.paragraphs)
 
 
 def test_what_is_printed_is_what_is_written(demo, tables):

@@ -12,8 +12,8 @@ def one_change(draws, *, found, error):
     """The row for conversion, where forecast draws of a difference meet one simulated change."""
     draws = np.asarray(draws, dtype=float)
     nothing = np.zeros(len(draws))
-    forecast = Forecast(90.0, 30.0, Measures(nothing, nothing), ("better",), (Measures(draws, nothing),))
-    simulated = SimulatedChange("better", 0.1, found, error, 0.8, 0.0, 0.0)
+    forecast = Forecast(90.0, 30.0, Measures(nothing, nothing), ("better",), (Measures(draws, nothing),), ((),))
+    simulated = SimulatedChange("better", 9, 0.1, found, error, 0.8, 0.0, 0.0)
     table = forecast_against_simulation(forecast, [simulated])
     assert table["measure"].to_list() == ["conversion", "retention"]
     return SimpleNamespace(**table.row(0, named=True))

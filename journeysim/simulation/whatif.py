@@ -32,6 +32,7 @@ class SimulatedChange:
     """
 
     scenario: str
+    n_customers: int
     conversion_baseline: float
     conversion: float
     conversion_error: float
@@ -78,6 +79,7 @@ def simulate_changes(
         changes.append(
             SimulatedChange(
                 scenario=scenario.name,
+                n_customers=n_customers,
                 conversion_baseline=float(bought0.mean()),
                 conversion=float(bought.mean() - bought0.mean()),
                 conversion_error=float(change_error),
