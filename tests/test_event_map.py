@@ -113,7 +113,7 @@ def test_without_visits_every_event_with_a_channel_is_a_touch(read):
         ("purchase: purchase", "purchase: purchas", r"line 7, purchase: no such stage; did you mean 'purchase'\?"),
         ("  cart:", "  lost:", r"line 5, stages.lost: this name has a meaning of its own"),
         ("[city]", "[time]", r"line 2, columns.segments.*the log has a column of this name itself"),
-        ("lost_after_days: 3", "lost_after_days: 0", r"line 11, lost_after_days: Input should be greater than 0"),
+        ("lost_after_days: 3", "lost_after_days: 0", r"line 11, lost_after_days: must be greater than 0"),
         ("lost_after_days: 3", "", "lost_after_days: this key is required; add it"),
         ("EUR", "euro", "line 12, currency"),
     ],
