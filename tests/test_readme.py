@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -60,6 +61,9 @@ def test_public_names_are_there_and_hide_no_module():
     modules = {file.stem for file in (ROOT / "journeysim").iterdir()}
     for name in journeysim.__all__:
         assert getattr(journeysim, name) is not None
+        if isinstance(getattr(journeysim, name), ModuleType):
+            assert getattr(journeysim, name).__name__ == f"journeysim.{name}"
+            continue
         assert name not in modules, f"{name} is a module and a public name: which one you get depends on imports"
 
 
