@@ -403,16 +403,19 @@ def test_a_reader_who_has_seen_enough_is_no_error():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_an_interrupted_run_says_so_and_leaves_nothing(tmp_path):
+@pytest.mark.parametrize(
+    ("sent", "code", "said"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_a_stopped_run_says_so_and_leaves_nothing(sent, code, said, tmp_path):
     out = tmp_path / "out"
     process = subprocess_of("demo", "--customers", 200_000, "--out", out)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob(".out.*/log")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     printed, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert (printed, errors) == ("", "Error: interrupted; nothing was written.\n")
+    assert process.returncode == code
+    assert (printed, errors) == ("", f"Error: {said}; nothing was written.\n")
     assert list(tmp_path.iterdir()) == []
 
 
