@@ -169,6 +169,7 @@ def simulate(
         f"{log.n_events:,} events of {customers:,} customers in {seconds:.2f} s "
         f"({seconds / log.n_events * 1e9:.0f} ns per event, writing not counted)\nhash {log.hash()}",
         highlight=False,
+        soft_wrap=True,
     )
     _say_where(out_dir)
 
