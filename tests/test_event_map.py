@@ -70,6 +70,8 @@ def test_a_log_by_hand(read):
         ("u2", 0, "lost", "lost", None),
         ("u3", 0, "stage", "look", None),
     ]
+    lost = log.to_polars().filter(kind="lost")["time"].dt.strftime("%F %T").to_list()
+    assert lost == ["2026-01-02 10:04:01", "2026-01-01 09:00:01"]  # a second after the last event
     assert log.customers.to_pydict() == {"customer": ["u1", "u2", "u3"], "city": ["Oslo", "Rome", None]}
     assert (log.stages, log.purchase_stages, log.currency) == (("look", "cart", "purchase"), ("purchase",), "EUR")
     assert (str(log.start), str(log.end)) == ("2026-01-01 09:00:00+00:00", "2026-01-06 10:00:00+00:00")
