@@ -280,8 +280,10 @@ def main(out: Path) -> None:
     def tell(done: int, total: int) -> None:
         print(f"\r{done} of {total} cells, {time.perf_counter() - start:.0f} s", end="", file=sys.stderr, flush=True)
 
-    rows = run(Settings(), out, on_progress=tell)
-    print(file=sys.stderr)
+    in_terminal = sys.stderr.isatty()  # a log would keep every line that a terminal overwrites
+    rows = run(Settings(), out, on_progress=tell if in_terminal else None)
+    if in_terminal:
+        print(file=sys.stderr)
     for metric, title in TITLES.items():
         table = summary(rows, metric)
         print(f"\n{title}, mean over seeds ± standard error, by stages between")

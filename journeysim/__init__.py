@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from journeysim.version import __version__
 
 if TYPE_CHECKING:
+    from journeysim import worlds
     from journeysim.attribution import Attribution, RemovalEffect, TimeDecay, attribute, methods
     from journeysim.bayes import Posterior, StageModel
     from journeysim.errors import InputError
@@ -41,6 +42,7 @@ _HOMES = {
     "spec": ("World",),
     "stage_history": ("StageHistory", "to_stage_history"),
 }
+_MODULES = ("worlds",)
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -72,6 +74,7 @@ __all__ = [
     "simulate_changes",
     "to_journeys",
     "to_stage_history",
+    "worlds",
     "write_csv",
     "write_log",
 ]
@@ -80,6 +83,8 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name in _HOME_OF:
         return getattr(import_module(f"journeysim.{_HOME_OF[name]}"), name)
+    if name in _MODULES:
+        return import_module(f"journeysim.{name}")
     raise AttributeError(f"module 'journeysim' has no attribute {name!r}")
 
 

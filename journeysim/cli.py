@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import signal
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,16 +34,41 @@ out = Console()
 err = Console(stderr=True)
 
 
+class _Terminated(BaseException):
+    """SIGTERM. Not a KeyboardInterrupt, which samplers may take as "enough draws"."""
+
+
+@contextmanager
+def _termination_raises() -> Iterator[None]:
+    """Let SIGTERM unwind the stack like an interrupt, so that unfinished outputs are removed."""
+    if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
+        yield
+        return
+
+    def terminate(*_: object) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one shall not stop the tidying up
+        raise _Terminated
+
+    previous = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
 class _Commands(TyperGroup):
     """Tells what went wrong in one message, without a traceback; a fault of the program itself keeps its own."""
 
     def invoke(self, ctx: Any) -> object:
         try:
-            return super().invoke(ctx)
+            with _termination_raises():
+                return super().invoke(ctx)
         except InputError as error:
             _fail(str(error), exit_code=2)
         except KeyboardInterrupt:
             _fail("interrupted; nothing was written.", exit_code=130)
+        except _Terminated:
+            _fail("terminated; nothing was written.", exit_code=143)
         except OSError as error:
             if error.errno == errno.EPIPE:  # whoever was reading has seen enough
                 raise
@@ -142,6 +169,7 @@ def simulate(
         f"{log.n_events:,} events of {customers:,} customers in {seconds:.2f} s "
         f"({seconds / log.n_events * 1e9:.0f} ns per event, writing not counted)\nhash {log.hash()}",
         highlight=False,
+        soft_wrap=True,
     )
     _say_where(out_dir)
 

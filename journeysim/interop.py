@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
@@ -43,7 +44,7 @@ class PathColumns:
 
 
 CHANNEL_ATTRIBUTION: Final = PathColumns()
-_RENAME: Final = "Rename it, or name yours with columns=PathColumns(...)."
+_RENAME: Final = "Rename it. (In Python you may name yours instead: columns=PathColumns(...).)"
 
 
 def read_paths(file: str | Path, *, columns: PathColumns = CHANNEL_ATTRIBUTION, separator: str = " > ") -> Journeys:
@@ -159,7 +160,8 @@ def _codes(
             row = int(tight[0])
             raise InputError(
                 f"{source.place(int(rows[row]))}: column {name!r} is {path[row]!r}; no path contains {separator!r}, "
-                f"but this one contains {bare!r}. Pass separator={bare!r}, if that stands between channels."
+                f"but this one contains {bare!r}. If that stands between channels, pass separator={bare!r} "
+                f"(--separator {shlex.quote(bare)} on the command line)."
             )
     split = path.str.split(separator)
     offsets = np.concatenate([[0], np.cumsum(split.list.len().to_numpy(), dtype=np.int64)])

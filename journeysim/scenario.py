@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from journeysim.errors import InputError
 from journeysim.moves import Direction, direction
 from journeysim.spec import Name, Part, PositiveMultiplier, Stage, Text, World
-from journeysim.yaml_files import did_you_mean, parse_model, read_model, to_yaml
+from journeysim.yaml_files import did_you_mean, parse_model, read_model, tell, to_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,10 +58,16 @@ class Scenario(Part):
 
         Raises
         ------
-        InputError : a stage is not one of the world's
+        InputError : a stage is not one of the world's, or a change takes it out of the bounds of a world
         """
         _check_stages(self, world.stage_names)
-        return world.model_copy(update={"stages": tuple(self._changed(stage, world) for stage in world.stages)})
+        stages = tuple(self._changed(stage, world) for stage in world.stages)
+        try:
+            return World.model_validate({**dict(world), "stages": stages})
+        except ValidationError as error:
+            changed = ", ".join(repr(name) for name in dict.fromkeys(change.stage for change in self.changes))
+            message = f"Scenario {self.name!r} makes a world that cannot be by changing {changed}: {tell(error, World)}"
+            raise InputError(message) from None
 
     def hazard_factors(
         self, moves: Sequence[tuple[str, str]], *, stages: Sequence[str], purchase_stages: Sequence[str]
@@ -92,14 +98,16 @@ class Scenario(Part):
         ]
 
     def _changed(self, stage: Stage, world: World) -> Stage:
+        moves, influence = dict(stage.moves_per_day), stage.influence
         for change in self.changes:
             if change.stage == stage.name:
-                moves = {
-                    to: rate * change.factor(world.direction(stage.name, to))
-                    for to, rate in stage.moves_per_day.items()
-                }
-                stage = stage.model_copy(update={"moves_per_day": moves, "influence": stage.influence * change.forward})
-        return stage
+                moves = {to: rate * change.factor(world.direction(stage.name, to)) for to, rate in moves.items()}
+                influence *= change.forward
+        try:  # a copy would keep what its bounds forbid
+            return Stage.model_validate({**dict(stage), "moves_per_day": moves, "influence": influence})
+        except ValidationError as error:
+            message = f"Scenario {self.name!r} takes stage {stage.name!r} out of bounds: {tell(error, Stage)}"
+            raise InputError(message) from None
 
 
 def improve_stage(

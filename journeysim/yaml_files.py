@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import yaml
@@ -91,9 +92,13 @@ def parse_model(text: str, model: type[Model], *, source: str) -> Model:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        problems = [problem for detail in error.errors() for problem in _problems(detail, model)]
-        told = [f"{source} line {_line_of(p.place, lines)}, {_dotted(p.place)}: {_clip(p)}" for p in problems]
+        told = [f"{source} line {_line_of(p.place, lines)}, {_dotted(p.place)}: {_clip(p)}" for p in _all(error, model)]
         raise InputError("\n".join(told)) from None
+
+
+def tell(error: ValidationError, model: type[BaseModel]) -> str:
+    """What is wrong with a model that was built in Python: each place, the advice and what was found, in one line."""
+    return " ".join(f"{_dotted(p.place)}: {_clip(p)}" for p in _all(error, model))
 
 
 def to_yaml(model: BaseModel) -> str:
@@ -131,6 +136,18 @@ def _line_of(place: Place, lines: dict[Place, int]) -> int:
     return lines.get(place, 1)
 
 
+def _all(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
+    """Every problem once: a list is not also said to be too short because what is wrong in it was left out."""
+    details = error.errors()
+    spurious = {
+        detail["loc"]
+        for detail in details
+        if any(len(d["loc"]) > len(detail["loc"]) and d["loc"][: len(detail["loc"])] == detail["loc"] for d in details)
+    }
+    kept = [detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in spurious]
+    return [problem for detail in kept for problem in _problems(detail, model)]
+
+
 def _problems(detail: ErrorDetails, model: type[BaseModel]) -> list[Problem]:
     if "problems" in detail.get("ctx", {}):
         return list(detail["ctx"]["problems"])
@@ -139,7 +156,12 @@ def _problems(detail: ErrorDetails, model: type[BaseModel]) -> list[Problem]:
         advice = f"unknown key; {did_you_mean(place[-1], _keys_at(place[:-1], model))}"
         return [Problem(place, detail["input"], advice)]
     found = None if detail["type"] == "missing" else detail["input"]
-    return [Problem(place, found, _ADVICE.get(detail["type"], detail["msg"]))]
+    return [Problem(place, found, _ADVICE.get(detail["type"]) or _in_our_words(detail["msg"]))]
+
+
+def _in_our_words(message: str) -> str:
+    """Pydantic's "Input should be greater than 0" as "must be greater than 0"."""
+    return re.sub(r"^\w+ should", "must", message).replace(" after validation", "")
 
 
 def _keys_at(place: Place, model: type[BaseModel]) -> list[str]:

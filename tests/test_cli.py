@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -330,17 +331,28 @@ def test_a_directory_is_no_event_log_and_no_map(write, folder):
 # --- simulate and worlds ---
 
 
+RESULT = r"([\d,]+) events of 200 customers in [\d.]+ s \(\d+ ns per event, writing not counted\)\nhash (\w+)\n"
+
+
 def test_simulate_ends_with_events_seconds_speed_and_hash(folder):
     options = ["--customers", 200, "--days", 30, "--seed", 3]
     printed = run("simulate", "impulse-purchase", *options, "--out", folder / "log")
     log = read_log(folder / "log")
-    told = re.search(r"([\d,]+) events of 200 customers in [\d.]+ s \(\d+ ns per event.*\nhash (\w+)\n", printed)
+    told = re.search(RESULT, printed)
     assert told
     assert int(told[1].replace(",", "")) == log.n_events
     assert told[2] == log.hash()
     again = run("simulate", "impulse-purchase", *options, "--threads", 1, "--out", folder / "again")
     assert told[2] in again
     assert "Attribution by last_touch" in run("attribute", folder / "log", "--method", "last_touch")
+
+
+def test_seconds_are_events_times_the_time_of_one(monkeypatch, folder):
+    monkeypatch.setattr(cli, "time", SimpleNamespace(perf_counter=iter([10.0, 12.5]).__next__))
+    printed = run("simulate", "impulse-purchase", "--customers", 200, "--days", 30, "--out", folder / "log")
+    events, each = read_log(folder / "log").n_events, int(re.search(r"(\d+) ns per event", printed)[1])
+    assert " in 2.50 s (" in printed
+    assert events * each * 1e-9 == pytest.approx(2.5, abs=0.5e-9 * events)
 
 
 @pytest.mark.parametrize(
@@ -403,16 +415,19 @@ def test_a_reader_who_has_seen_enough_is_no_error():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_an_interrupted_run_says_so_and_leaves_nothing(tmp_path):
+@pytest.mark.parametrize(
+    ("sent", "code", "said"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_a_stopped_run_says_so_and_leaves_nothing(sent, code, said, tmp_path):
     out = tmp_path / "out"
     process = subprocess_of("demo", "--customers", 200_000, "--out", out)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob(".out.*/log")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     printed, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert (printed, errors) == ("", "Error: interrupted; nothing was written.\n")
+    assert process.returncode == code
+    assert (printed, errors) == ("", f"Error: {said}; nothing was written.\n")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -70,6 +70,8 @@ def test_a_log_by_hand(read):
         ("u2", 0, "lost", "lost", None),
         ("u3", 0, "stage", "look", None),
     ]
+    lost = log.to_polars().filter(kind="lost")["time"].dt.strftime("%F %T").to_list()
+    assert lost == ["2026-01-02 10:04:01", "2026-01-01 09:00:01"]  # a second after the last event
     assert log.customers.to_pydict() == {"customer": ["u1", "u2", "u3"], "city": ["Oslo", "Rome", None]}
     assert (log.stages, log.purchase_stages, log.currency) == (("look", "cart", "purchase"), ("purchase",), "EUR")
     assert (str(log.start), str(log.end)) == ("2026-01-01 09:00:00+00:00", "2026-01-06 10:00:00+00:00")
@@ -113,7 +115,7 @@ def test_without_visits_every_event_with_a_channel_is_a_touch(read):
         ("purchase: purchase", "purchase: purchas", r"line 7, purchase: no such stage; did you mean 'purchase'\?"),
         ("  cart:", "  lost:", r"line 5, stages.lost: this name has a meaning of its own"),
         ("[city]", "[time]", r"line 2, columns.segments.*the log has a column of this name itself"),
-        ("lost_after_days: 3", "lost_after_days: 0", r"line 11, lost_after_days: Input should be greater than 0"),
+        ("lost_after_days: 3", "lost_after_days: 0", r"line 11, lost_after_days: must be greater than 0"),
         ("lost_after_days: 3", "", "lost_after_days: this key is required; add it"),
         ("EUR", "euro", "line 12, currency"),
     ],

@@ -76,6 +76,19 @@ def test_an_interrupted_run_resumes_to_the_identical_file(funnel_length, tiny, w
     assert file.read_bytes() == whole[1].read_bytes()
 
 
+def test_progress_is_told_to_a_terminal_and_not_to_a_log(funnel_length, tiny, whole, monkeypatch, tmp_path, capsys):
+    def run(settings, out, on_progress=None):
+        if on_progress is not None:
+            on_progress(1, 4)
+        return whole[0]
+
+    monkeypatch.setattr(funnel_length, "run", run)
+    for terminal in (False, True):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal)
+        funnel_length.main(tmp_path)
+        assert ("\r1 of 4 cells" in capsys.readouterr().err) == terminal
+
+
 def test_other_settings_do_not_reuse_rows(funnel_length, tiny, whole):
     other = funnel_length.Settings(**{name: getattr(tiny, name) for name in tiny.__slots__} | {"half_life_days": 2.0})
     names = {funnel_length._content(funnel_length.line_world(1, 0, s), 0, s) for s in (tiny, other)}

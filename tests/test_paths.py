@@ -209,3 +209,10 @@ def test_the_shared_sample_is_read_whole(shared_data):
     assert (journeys.n_conversions, journeys.nulls.sum()) == (19_785, 68_602)
     assert journeys.total_value == pytest.approx(74_802.97, abs=0.005)
     assert journeys.notes == ()
+
+
+def test_advice_serves_python_and_the_command_line(write):
+    with pytest.raises(InputError, match=r"pass separator='>' \(--separator '>' on the command line\)\.$"):
+        read_paths(write(GOOD.replace(" > ", ">")))
+    with pytest.raises(InputError, match=r"Rename it\. \(In Python you may name yours instead: columns=PathColumns"):
+        read_paths(write(GOOD.replace("total_conversions", "sales")))

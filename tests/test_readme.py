@@ -1,7 +1,9 @@
 """What README and docs promise: the example runs, links lead somewhere, the map names every part of the tree."""
 
 import re
+import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -54,12 +56,26 @@ def test_the_map_of_the_readme_names_every_module():
     assert [part for part in sorted(parts) if part not in tree] == []
 
 
+def test_the_source_distribution_has_all_that_the_tests_need():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    included = {name.removeprefix("/") for name in project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]}
+    assert [name for name in sorted(included) if not (ROOT / name).exists()] == []
+    code = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "tests").glob("*.py"))
+    needed = {*re.findall(r"^from (benchmarks|docs|experiments|notebooks)\b", code, flags=re.MULTILINE)}
+    needed |= {*re.findall(r"(?:ROOT|parents\[1\]) / \"([\w.]+)\"", code), "Makefile", "CITATION.cff"}
+    assert needed >= {"benchmarks", "experiments", "CONTRIBUTING.md"}
+    assert sorted(name for name in needed - included if (ROOT / name).exists() and name != "pyproject.toml") == []
+
+
 def test_public_names_are_there_and_hide_no_module():
     import journeysim
 
     modules = {file.stem for file in (ROOT / "journeysim").iterdir()}
     for name in journeysim.__all__:
         assert getattr(journeysim, name) is not None
+        if isinstance(getattr(journeysim, name), ModuleType):
+            assert getattr(journeysim, name).__name__ == f"journeysim.{name}"
+            continue
         assert name not in modules, f"{name} is a module and a public name: which one you get depends on imports"
 
 

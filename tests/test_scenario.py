@@ -63,6 +63,31 @@ def test_improving_by_1_changes_nothing():
     assert simulate(PLAN.apply(WORLD), **run).hash() != simulate(WORLD, **run).hash()
 
 
+def test_a_changed_world_is_as_sound_as_any():
+    assert hash(improve_stage("look").apply(WORLD)) == hash(WORLD)
+    changed = PLAN.apply(WORLD)
+    assert World.from_yaml(changed.to_yaml()) == changed
+    assert {changed: "a world can be a key"}[PLAN.apply(WORLD)]
+
+
+def test_changes_may_pass_a_bound_on_the_way_but_not_end_beyond_it():
+    tenfold = improve_stage("look", forward=10, name="tenfold")
+    bound = r"^Scenario 'tenfold' takes stage 'look' out of bounds: influence: must be less than or equal to 100 \("
+    with pytest.raises(InputError, match=bound + r"found 150\.0\)\.$"):
+        tenfold.apply(tenfold.apply(WORLD))
+    there = StageChange(stage="look", forward=100, exit=100)
+    back = StageChange(stage="look", forward=0.01, exit=0.01)
+    assert Scenario(name="and back", changes=(there, back)).apply(WORLD).stages[0].influence == pytest.approx(1.5)
+    with pytest.raises(InputError, match=r"takes stage 'look' out.* moves_per_day\.lost: must be .* equal to 10000 \("):
+        Scenario(name="exits", changes=(StageChange(stage="look", exit=100),) * 3).apply(WORLD)
+
+
+def test_a_change_that_leaves_no_way_to_a_purchase_is_refused():
+    never = StageChange(stage="look", forward=1e-300)
+    with pytest.raises(InputError, match=r"^Scenario 'never' makes a world that cannot be by changing 'look': .*no "):
+        Scenario(name="never", changes=(never, never)).apply(World.model_validate({**dict(WORLD), "channels": ()}))
+
+
 def test_only_customers_who_reach_the_changed_stage_change():
     run = {"n_customers": 300, "horizon_days": 30, "seed": 5}
     before, after = simulate(WORLD, **run), simulate(improve_stage("cart", forward=2).apply(WORLD), **run)
@@ -109,6 +134,8 @@ def test_yaml_gives_the_same_scenario_back(tmp_path):
             r"line 3, changes.0.foward: unknown key; did you mean 'forward'",
         ),
         ("name: x\nchanges:\n - {stage: a, exit: -1}\n", r"line 3, changes.0.exit: .*greater than 0 \(found -1\)"),
+        ("name: x\nchanges:\n - {stage: a, exit: -1}\n", r"^[^\n]*must be greater than 0 [^\n]*$"),
+        ("name: x\nchanges: []\n", r"changes: must have at least 1 item, not 0 \(found "),
         ("changes:\n - {stage: a}\n", "name: this key is required"),
     ],
 )

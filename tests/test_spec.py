@@ -82,7 +82,7 @@ def test_the_text_that_these_tests_break_is_a_world() -> None:
         (", purchase: 0.1}", "}", 8, "no move leads here"),
         ("pull: 0.5", "pulls: 0.5", 15, "did you mean 'pull'?"),
         ("name: shoes", "name: shoes\nchanels: []", 2, "did you mean 'channels'?"),
-        ("pull: 0.5", "pull: 1", 15, "channels.1.pull: Input should be less than 1 (found 1)"),
+        ("pull: 0.5", "pull: 1", 15, "channels.1.pull: must be less than 1 (found 1)"),
         ("pull: 0.5", "pull: .inf", 15, "finite number (found inf)"),
         ("lost: 0.01", "lost: .nan", 5, "(found nan)"),
         ("lost: 0.01", "lost: -1", 5, "greater than or equal to 0 (found -1)"),
