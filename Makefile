@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 unexport PYTHONDONTWRITEBYTECODE
 
 # `make help` prints the text behind "##".
-.PHONY: help demo test check slow bench notebooks experiments format clean
+.PHONY: help demo test check slow bench notebooks experiments pictures format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,9 @@ notebooks: $(STAMP) ## run every notebook into out/notebooks
 
 experiments: $(STAMP) ## run every experiment
 	@for script in experiments/*.py; do $(BIN)/python $$script || exit 1; done
+
+pictures: $(STAMP) ## make the pictures of README and docs anew
+	$(BIN)/python docs/pictures.py
 
 format: $(STAMP) ## mend formatting and what lint can mend
 	$(BIN)/ruff check --fix .
