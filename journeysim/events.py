@@ -130,8 +130,8 @@ class EventLog:
         log = cls(
             events=_to_arrow(frame),
             customers=people.to_arrow(compat_level=pl.CompatLevel.oldest()),
-            start=_aware(start),
-            end=_aware(end),
+            start=as_utc(start),
+            end=as_utc(end),
             stages=tuple(s for s in stages if s != LOST),
             purchase_stages=tuple(purchase_stages),
             currency=currency,
@@ -224,7 +224,7 @@ class EventLog:
             for name in table.column_names:
                 digest.update(repr((name, table.num_rows)).encode())
                 _feed(digest, table[name])
-        window = [_aware(time).isoformat() for time in (self.start, self.end)]
+        window = [as_utc(time).isoformat() for time in (self.start, self.end)]
         digest.update(repr((*window, [*self.stages], [*self.purchase_stages], self.currency)).encode())
         return digest.hexdigest()
 
@@ -318,10 +318,11 @@ def check(log: EventLog, place: Callable[[int], str] = lambda row: f"EventLog ro
 
 def microseconds(time: datetime) -> int:
     """Microseconds since the epoch, exact: floating point is off by one after the year 2106."""
-    return (_aware(time) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return (as_utc(time) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
-def _aware(time: datetime) -> datetime:
+def as_utc(time: datetime) -> datetime:
+    """The time in UTC; without a time zone it is taken as UTC."""
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 

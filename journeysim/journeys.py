@@ -119,7 +119,8 @@ def to_journeys(
     first_rows, last_rows = np.flatnonzero(starts), np.flatnonzero(np.append(starts[1:], True))
 
     converted = is_purchase[last_rows]
-    value = np.where(converted, np.nan_to_num(np.asarray(log.events["value"].take(last_rows), dtype=np.float64)), 0.0)
+    paid = np.asarray(log.events["value"].take(last_rows), dtype=np.float64)
+    value = np.where(converted, np.nan_to_num(paid), 0.0)
     end_us = np.where(converted, when[last_rows], microseconds(log.end))
     is_first = np.ones(len(first_rows), dtype=bool)
     is_first[1:] = who[first_rows[1:]] != who[first_rows[:-1]]
@@ -143,7 +144,7 @@ def to_journeys(
     n_touches = np.bincount(journey[touches], minlength=len(first_rows))
     touched = n_touches > 0
     untouched = ~touched & (is_first | (converted & (conversion == "every")))
-    without_value = int((converted & touched & np.isnan(np.asarray(log.events["value"].take(last_rows)))).sum())
+    without_value = int((converted & touched & np.isnan(paid)).sum())
     if without_value:
         notes.append(f"{without_value:,} conversions have no value and count as 0.")
     silent = log.n_customers - int(is_first.sum())

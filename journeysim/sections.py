@@ -139,7 +139,7 @@ def journey_section(history: StageHistory, tables: Sequence[Table], *, notes: Se
     return Section("The journey", tuple(notes), {"Map of the journey": stage_map(history)}, tuple(tables))
 
 
-def model_section(posterior: Posterior, *, observed: Table | None = None, note: str = "") -> Section:
+def model_section(posterior: Posterior, *, note: str = "") -> Section:
     """What the stage model was fitted to, whether to trust the fit, and its rates."""
     history = posterior.history
     segments = _counted(len(history.segments), "segment")
@@ -151,7 +151,7 @@ def model_section(posterior: Posterior, *, observed: Table | None = None, note: 
     )
     formats = {"count": ",.0f", "days": ",.2f", "ess": ",.0f", "rhat": ".3f"}
     rates = Table(posterior.summary(), "Rates of moves per day, with 90% intervals", formats)
-    return Section("The stage model", paragraphs, {}, (rates,) if observed is None else (observed, rates))
+    return Section("The stage model", paragraphs, {}, (rates,))
 
 
 def forecast_section(

@@ -112,8 +112,9 @@ def to_stage_history(log: EventLog, *, by: str | None = None) -> StageHistory:
         raise InputError("The log has no stages, so there is no stage history. Map events to stages, in order.")
     names = (*log.stages, LOST)
     n_stages, lost = len(log.stages), len(log.stages)
-    rows = np.flatnonzero(np.isin(log.codes("kind", KINDS), [KINDS.index("stage"), KINDS.index("lost")]))
-    kinds = log.codes("kind", KINDS)[rows]
+    kinds = log.codes("kind", KINDS)
+    rows = np.flatnonzero(np.isin(kinds, [KINDS.index("stage"), KINDS.index("lost")]))
+    kinds = kinds[rows]
     who, when = log.customer_codes()[rows], log.times_us()[rows]
     stage = np.where(kinds == KINDS.index("lost"), lost, log.codes("stage", names)[rows])
     moved = np.ones(len(rows), dtype=bool)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from journeysim.errors import InputError
-from journeysim.events import COLUMNS, KINDS, TIME, EventLog, microseconds
+from journeysim.events import COLUMNS, KINDS, TIME, EventLog, as_utc, microseconds
 from journeysim.moves import BASE, LOST
 from journeysim.simulation.kernel import NONE, PURCHASE, TOUCH, Rows, simulate_customers
 from journeysim.simulation.tables import Tables, tables
@@ -70,7 +70,7 @@ def simulate(
     threads = (os.cpu_count() or 1) if threads is None else threads
     _check(threads=(threads, 1, 1024))
     horizon_days = float(horizon_days)  # numba would compile the kernel once more for an integer
-    start = start.replace(tzinfo=UTC) if start.tzinfo is None else start.astimezone(UTC)
+    start = as_utc(start)
     try:
         end = start + timedelta(days=horizon_days)
     except OverflowError:
