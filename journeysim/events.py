@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoDataFrame
     from numpy.typing import NDArray
 
-KINDS: Final = ("touch", "stage", "purchase", "pain", "lost", "survey", "referral")
-"""What can happen: a touchpoint; a move to another stage; a purchase; meeting a pain point; leaving for good."""
+KINDS: Final = ("touch", "stage", "purchase", "pain", "lost", "csat", "nps", "referral")
+"""What can happen: a touchpoint; a move to another stage; a purchase; meeting a pain point; leaving for good; the
+answer to a survey, satisfied (1 to 5) or would recommend (0 to 10); recommending to somebody else."""
 
 COLUMNS: Final[Mapping[str, str]] = {
     "customer": "who: integer or text",
@@ -36,7 +37,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "channel": "of a touch, else null",
     "stage": "the stage the customer is in after the row; null where unknown",
     "pain_point": "which barrier was met, else null",
-    "value": "of a purchase, in the currency of the log, else null",
+    "value": "of a purchase, in the currency of the log; of a survey, the score; else null",
     "cost": "of a touch, in the currency of the log, else null",
     "cause": "simulated logs: the channel that caused a move, a pain point, or base",
 }

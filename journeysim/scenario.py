@@ -9,7 +9,8 @@ from pydantic import Field, ValidationError
 
 from journeysim.errors import InputError
 from journeysim.moves import Direction, direction
-from journeysim.spec import Name, Part, PositiveMultiplier, Stage, Text, World
+from journeysim.parts import Name, Part, PositiveMultiplier, Stage, Text
+from journeysim.spec import World
 from journeysim.yaml_files import did_you_mean, parse_model, read_model, tell, to_yaml
 
 if TYPE_CHECKING:

@@ -5,153 +5,58 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    StringConstraints,
-    Tag,
-    model_validator,
-)
+from pydantic import Field, StringConstraints, model_validator
 
 from journeysim.errors import InputError
-from journeysim.frozen import FrozenDict
 from journeysim.moves import BASE, LOST, Direction, direction
-from journeysim.yaml_files import TAG, Place, Problem, did_you_mean, parse_model, problems_error, read_model, to_yaml
+from journeysim.parts import (
+    MAX_NAMES,
+    Basket,
+    Calendar,
+    Channel,
+    Desk,
+    Flight,
+    Irritation,
+    Name,
+    PainPoint,
+    Part,
+    Persona,
+    PositiveMultiplier,
+    ProductExperience,
+    Shift,
+    Stage,
+    Survey,
+    Text,
+    Trigger,
+    WordOfMouth,
+)
+from journeysim.yaml_files import Place, Problem, did_you_mean, parse_model, problems_error, read_model, to_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Control characters are refused: YAML reads some of them as the end of a line, and tables cannot show them.
-Name = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=80, strip_whitespace=True, pattern=r"^[^\p{Cc}\p{Zl}\p{Zp}]*$"),
-]
-Text = Annotated[
-    str, StringConstraints(max_length=2000, strip_whitespace=True, pattern=r"^([^\p{Cc}\p{Zl}\p{Zp}]|[\t\n])*$")
-]
-RatePerDay = Annotated[float, Field(ge=0, le=1e4, allow_inf_nan=False)]
-Multiplier = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
-PositiveMultiplier = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
-Probability = Annotated[float, Field(ge=0, le=1)]
-Money = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
-Value = TypeVar("Value")
-ByName = Annotated[Mapping[Name, Value], AfterValidator(FrozenDict)]
-Pull = Annotated[float, Field(ge=0, lt=1)]
-PullOrByStage = Annotated[  # tagged, so that a wrong number is not also said to be a wrong mapping
-    Annotated[Pull, Tag(TAG + "number")] | Annotated[ByName[Pull], Tag(TAG + "by stage")],
-    Discriminator(lambda pull: TAG + ("by stage" if isinstance(pull, Mapping) else "number")),
+__all__ = [
+    "Basket",
+    "Calendar",
+    "Channel",
+    "Desk",
+    "Flight",
+    "Irritation",
+    "PainPoint",
+    "Persona",
+    "ProductExperience",
+    "Shift",
+    "Stage",
+    "Survey",
+    "Trigger",
+    "WordOfMouth",
+    "World",
 ]
 
-MAX_NAMES = 120  # stages, channels and pain points are logged as bytes, and a cause is one of the latter two
-
-
-class Part(BaseModel):
-    """A part of a world: frozen, and strict about unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Stage(Part):
-    """A step of the journey and the moves that leave it.
-
-    `moves_per_day` are base hazards: what happens without any contact. A contact pushes along the one move named by
-    `pushes_to`, by default the first forward move of the stage.
-    """
-
-    name: Name = Field(description="of the stage; unique")
-    moves_per_day: ByName[RatePerDay] = Field(
-        default_factory=FrozenDict, description="hazard per day to each stage, or lost"
-    )
-    pushes_to: Name | None = Field(default=None, description="the forward move that contacts speed up")
-    influence: Multiplier = Field(default=1.0, description="multiplies the extra hazard of every contact made here")
-    purchase: bool = Field(default=False, description="entering it is a purchase")
-    experience: bool = Field(default=False, description="entering it draws the experience with the product")
-
-
-class Trigger(Part):
-    """A contact that follows the entry into a stage, if the customer is still there by then."""
-
-    entering: Name = Field(description="stage whose entry triggers it")
-    chance: Probability = Field(default=1.0, description="of a contact per entry, before the persona's reach")
-    after_days: Annotated[float, Field(ge=0, le=3650)] = Field(default=0.0, description="days from entry to contact")
-
-
-class Channel(Part):
-    """Where contacts come from, how often, and what one contact does.
-
-    `pull` is the probability that one contact alone, given time, would move the customer on; one number or one per
-    stage (0 where not named). Its influence halves every `half_life_days`.
-    """
-
-    name: Name = Field(description="of the channel; unique")
-    kind: Literal["paid", "owned", "earned"] = Field(default="paid", description="whose medium it is")
-    online: bool = Field(default=True, description="false: shop, telephone, event")
-    contacts_per_day: ByName[RatePerDay] = Field(
-        default_factory=FrozenDict, description="contacts per day, by stage; 0 where not named"
-    )
-    triggers: tuple[Trigger, ...] = Field(default=(), description="contacts that answer the entry into a stage")
-    pull: PullOrByStage = Field(default=0.0, description="probability that one contact moves the customer on")
-    half_life_days: Annotated[float, Field(gt=0, le=3650)] = Field(
-        default=3.0, description="days after which half of its influence is gone"
-    )
-    fatigue: Annotated[float, Field(gt=0, le=1)] = Field(default=1.0, description="pull is multiplied by it per repeat")
-    cost_per_contact: Money = Field(default=0.0, description="in the currency of the world")
-    active: bool = Field(default=True, description="false: contacts are drawn but never made")
-
-    def pull_in(self, stage: str) -> float:
-        """Pull of a contact that is made in `stage`."""
-        return self.pull.get(stage, 0.0) if isinstance(self.pull, Mapping) else self.pull
-
-
-class Persona(Part):
-    """A kind of customer: how common, and how it differs from the others. Multipliers are 1 for the plain customer."""
-
-    name: Name = Field(description="of the persona; unique")
-    share: Annotated[float, Field(gt=0, le=1)] = Field(description="share of the population")
-    pace: PositiveMultiplier = Field(default=1.0, description="multiplies base hazards of forward moves")
-    patience: PositiveMultiplier = Field(default=1.0, description="divides hazards of exits")
-    reach: ByName[Multiplier] = Field(
-        default_factory=FrozenDict, description="by channel: multiplies the rate of contacts"
-    )
-    appeal: ByName[Multiplier] = Field(default_factory=FrozenDict, description="by channel: multiplies pull")
-    pain: Multiplier = Field(default=1.0, description="multiplies the chance of meeting each pain point")
-    satisfaction: Probability = Field(default=0.5, description="satisfaction at the start")
-    spending: PositiveMultiplier = Field(default=1.0, description="multiplies the value of a purchase")
-    about: Text = Field(default="", description="who this is; for readers")
-    demographics: ByName[Text] = Field(default_factory=FrozenDict, description="such as age; for readers")
-    interests: tuple[Text, ...] = Field(default=(), description="for readers")
-    goals: tuple[Text, ...] = Field(default=(), description="for readers")
-    challenges: tuple[Text, ...] = Field(default=(), description="for readers")
-
-
-class PainPoint(Part):
-    """A barrier that some customers meet on entering a stage."""
-
-    name: Name = Field(description="of the pain point; unique, and not the name of a channel")
-    stage: Name = Field(description="where it is met")
-    chance: Probability = Field(description="of meeting it, per entry into the stage, before the persona's multiplier")
-    slows: Annotated[float, Field(gt=0, le=1)] = Field(default=1.0, description="multiplies forward hazards there")
-    loses: Annotated[float, Field(ge=1, le=100)] = Field(default=1.0, description="multiplies exit hazards there")
-    hurts: Probability = Field(default=0.0, description="taken from satisfaction")
-
-
-class Basket(Part):
-    """Value of one purchase: log-normal."""
-
-    median: Annotated[float, Field(gt=0, le=1e9)] = Field(description="in the currency of the world")
-    log_sd: Annotated[float, Field(ge=0, le=3)] = Field(default=0.5, description="standard deviation of its logarithm")
-
-
-class ProductExperience(Part):
-    """How using the product moves satisfaction: a normal draw, the sum kept within [0, 1]."""
-
-    mean_shift: Annotated[float, Field(ge=-1, le=1)] = Field(default=0.0, description="mean, added to satisfaction")
-    sd: Annotated[float, Field(ge=0, le=1)] = Field(default=0.0, description="standard deviation")
+CUSTOMER_COLUMNS = ("customer", "persona", "market", "interests")
+"""What the customers table of a simulated log holds before demographics: their names are taken."""
 
 
 class World(Part):
@@ -176,6 +81,11 @@ class World(Part):
     product_experience: ProductExperience = Field(
         default=ProductExperience(), description="what use does to satisfaction"
     )
+    price: PositiveMultiplier = Field(default=1.0, description="of the product, relative to what the basket assumes")
+    market_size: Annotated[int, Field(ge=2, le=10_000_000)] = Field(
+        default=10_000, description="customers per market: within one, word travels and desks are shared"
+    )
+    word_of_mouth: WordOfMouth | None = Field(default=None, description="how customers refer others")
     satisfaction_effect: Annotated[float, Field(ge=0, le=10)] = Field(
         default=0.0, description="g: after the first purchase forward hazards times exp(g(sat-1/2)), exits its inverse"
     )
@@ -185,6 +95,7 @@ class World(Part):
         problems = [*_name_problems(self)]
         if not problems:  # the other checks look parts up by name
             problems = [*_stage_problems(self), *_channel_problems(self), *_people_problems(self)]
+            problems += [*_calendar_problems(self), *_word_of_mouth_problems(self)]
         if not problems:
             problems = [*_reach_problems(self)]
         if problems:
@@ -216,6 +127,17 @@ class World(Part):
     def channel_names(self) -> tuple[str, ...]:
         """Names of the channels in their order."""
         return tuple(channel.name for channel in self.channels)
+
+    @property
+    def pain_point_names(self) -> tuple[str, ...]:
+        """Names of the pain points, and of what makes customers hang up at desks."""
+        desks = (channel.desk.pain_point for channel in self.channels if channel.desk)
+        return (*(pain.name for pain in self.pain_points), *dict.fromkeys(desks))
+
+    @property
+    def has_desks(self) -> bool:
+        """Whether contacts queue for shared staff; such a world runs on the SimPy engine."""
+        return any(channel.desk for channel in self.channels)
 
     @property
     def purchase_stages(self) -> tuple[str, ...]:
@@ -261,6 +183,11 @@ def _name_problems(world: World) -> Iterator[Problem]:
     for i, pain in enumerate(world.pain_points):
         if pain.name in world.channel_names:
             yield Problem(("pain_points", i, "name"), pain.name, "a channel has this name too; causes must differ")
+    taken = {*world.channel_names, *(pain.name for pain in world.pain_points), BASE, LOST}
+    for i, channel in enumerate(world.channels):
+        if channel.desk and channel.desk.pain_point in taken:
+            place = ("channels", i, "desk", "pain_point")
+            yield Problem(place, channel.desk.pain_point, "this name is taken; causes must differ")
 
 
 def _unknown(place: Place, name: str, known: Sequence[str], what: str) -> Iterator[Problem]:
@@ -291,6 +218,16 @@ def _channel_problems(world: World) -> Iterator[Problem]:
             if isinstance(by_stage, Mapping):
                 for stage in by_stage:
                     yield from _unknown(("channels", i, field, stage), stage, world.stage_names, "stage")
+        for other in channel.synergy:
+            yield from _unknown(("channels", i, "synergy", other), other, world.channel_names, "channel")
+            if other == channel.name:
+                yield Problem(
+                    ("channels", i, "synergy", other), other, "a channel repeats itself by fatigue, not synergy"
+                )
+        for j, shift in enumerate(channel.desk.shifts if channel.desk else ()):
+            if shift.until_hour <= shift.from_hour:
+                place = ("channels", i, "desk", "shifts", j, "until_hour")
+                yield Problem(place, shift.until_hour, "a shift ends after it begins; split one that passes midnight")
         for j, trigger in enumerate(channel.triggers):
             yield from _unknown(
                 ("channels", i, "triggers", j, "entering"), trigger.entering, world.stage_names, "stage"
@@ -300,8 +237,16 @@ def _channel_problems(world: World) -> Iterator[Problem]:
 def _people_problems(world: World) -> Iterator[Problem]:
     for i, persona in enumerate(world.personas):
         for field in ("reach", "appeal"):
-            for channel in getattr(persona, field):
+            for channel, by_stage in getattr(persona, field).items():
                 yield from _unknown(("personas", i, field, channel), channel, world.channel_names, "channel")
+                for stage in by_stage if isinstance(by_stage, Mapping) else ():
+                    yield from _unknown(("personas", i, field, channel, stage), stage, world.stage_names, "stage")
+        for name, shares in persona.demographics.items():
+            place = ("personas", i, "demographics", name)
+            if name in CUSTOMER_COLUMNS:
+                yield Problem(place, name, "the customers table has a column of this name already; choose another")
+            if isinstance(shares, Mapping) and abs(math.fsum(shares.values()) - 1) > 1e-6:
+                yield Problem(place, round(math.fsum(shares.values()), 9), "the shares must sum to 1")
         yield from _appeal_problems(world, i, persona)
     total = math.fsum(persona.share for persona in world.personas)
     if abs(total - 1) > 1e-6:
@@ -311,15 +256,49 @@ def _people_problems(world: World) -> Iterator[Problem]:
 
 
 def _appeal_problems(world: World, i: int, persona: Persona) -> Iterator[Problem]:
-    """Appeals that make certain what must stay a probability below 1."""
+    """Appeals and synergies that make certain what must stay a probability below 1."""
     for channel in world.channels:
         appeal = persona.appeal.get(channel.name, 1.0)
+        synergy = math.prod(max(1.0, times) for times in channel.synergy.values())
         by_stage = channel.pull if isinstance(channel.pull, Mapping) else {"every stage": channel.pull}
         for stage, pull in by_stage.items():
-            if appeal * pull >= 1:
+            if appeal * pull * synergy >= 1:
                 place = ("personas", i, "appeal", channel.name)
-                total = f"times the pull {pull:g} of {channel.name!r} in {stage} is {appeal * pull:.3g}"
-                yield Problem(place, appeal, f"the appeal for {persona.name!r} {total}; keep it below {1 / pull:.4g}")
+                total = f"times the pull {pull:g} of {channel.name!r} in {stage}"
+                total += f" and its synergy {synergy:g}" if synergy > 1 else ""
+                advice = f"is {appeal * pull * synergy:.3g}; keep it below {1 / (pull * synergy):.4g}"
+                yield Problem(place, appeal, f"the appeal for {persona.name!r} {total} {advice}")
+
+
+def _calendar_problems(world: World) -> Iterator[Problem]:
+    calendars: list[tuple[Place, Calendar]] = [
+        *((("stages", i, "calendar"), stage.calendar) for i, stage in enumerate(world.stages)),
+        *((("channels", i, "calendar"), channel.calendar) for i, channel in enumerate(world.channels)),
+    ]
+    for place, calendar in calendars:
+        day = 0.0
+        for j, flight in enumerate(calendar.flights):
+            if flight.until_day <= flight.from_day:
+                yield Problem((*place, "flights", j, "until_day"), flight.until_day, "a flight ends after it begins")
+            if flight.from_day < day:
+                advice = f"the flight before ends on day {day:g}; list them one after the other"
+                yield Problem((*place, "flights", j, "from_day"), flight.from_day, advice)
+            day = flight.until_day
+
+
+def _word_of_mouth_problems(world: World) -> Iterator[Problem]:
+    advocates = [i for i, stage in enumerate(world.stages) if stage.advocates]
+    if world.word_of_mouth is None:
+        for i in advocates:
+            advice = "nobody can be referred: add word_of_mouth to the world, or take this mark away"
+            yield Problem(("stages", i, "advocates"), True, advice)
+        return
+    yield from _unknown(("word_of_mouth", "channel"), world.word_of_mouth.channel, world.channel_names, "channel")
+    if not advocates:
+        yield Problem(("word_of_mouth",), world.word_of_mouth.channel, "nobody refers: mark a stage `advocates: true`")
+    for i, channel in enumerate(world.channels):
+        if channel.desk and channel.name == world.word_of_mouth.channel:
+            yield Problem(("channels", i, "desk"), channel.name, "friends need no staff; take the desk away")
 
 
 def _reach_problems(world: World) -> Iterator[Problem]:
@@ -346,10 +325,12 @@ def _possible_moves(world: World, stage: Stage) -> list[str]:
     """Moves with a base hazard, and the pushed one where some channel can push."""
     possible = [to for to, rate in stage.moves_per_day.items() if rate > 0]
     pushed = world.pushed_move(stage)
-    if pushed and any(c.pull_in(stage.name) > 0 and _meets(c, stage.name) for c in world.channels):
+    if pushed and any(c.pull_in(stage.name) > 0 and _meets(world, c, stage.name) for c in world.channels):
         possible.append(pushed)
     return possible
 
 
-def _meets(channel: Channel, stage: str) -> bool:
+def _meets(world: World, channel: Channel, stage: str) -> bool:
+    if world.word_of_mouth and channel.name == world.word_of_mouth.channel:
+        return True
     return channel.contacts_per_day.get(stage, 0) > 0 or any(trigger.entering == stage for trigger in channel.triggers)

@@ -16,7 +16,8 @@ import journeysim
 from journeysim.errors import InputError
 from journeysim.events import EventLog, check
 from journeysim.log_files import read_log, write_log
-from journeysim.simulation.engine import MAX_DAYS, START, simulate
+from journeysim.simulation.engine import simulate
+from journeysim.simulation.recipe import MAX_DAYS, START
 from journeysim.spec import Channel
 
 WORLD = rich_world()

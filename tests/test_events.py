@@ -293,7 +293,7 @@ def test_hash_does_not_see_chunks_nor_codes(cuts, order):
     [
         ("customer", [1, 1, 1, 1, 2]),
         ("time", [START, on(1), on(1), START, on(3) + timedelta(microseconds=1)]),
-        ("kind", dictionary("touch", "stage", "purchase", "touch", "survey")),
+        ("kind", dictionary("touch", "stage", "purchase", "touch", "nps")),
         ("channel", dictionary("search", None, None, "email", "email")),
         ("channel", dictionary("email", None, None, None, "email")),
         ("stage", dictionary(None, "buy", None, None, None)),

@@ -8,7 +8,7 @@ from log_tables import moves, table
 from scipy import stats
 from small_worlds import rich_world
 
-from journeysim.simulation import engine
+from journeysim.simulation import chunk as chunk_module
 from journeysim.simulation.engine import simulate
 
 WORLD = rich_world()
@@ -44,11 +44,11 @@ def test_full_buffers_do_not_change_the_log(monkeypatch, chunk):
     """Customers with far more events than the 64 rows each that buffers begin with."""
     ad = WORLD.channels[0].model_copy(update={"contacts_per_day": {"unaware": 30.0, "interest": 20.0}})
     busy = WORLD.model_copy(update={"channels": (ad, *WORLD.channels[1:])})
-    buffers, sizes = engine._buffers, []
-    monkeypatch.setattr(engine, "_buffers", lambda rows, n: sizes.append(rows) or buffers(10**6, n))
+    buffers, sizes = chunk_module._buffers, []
+    monkeypatch.setattr(chunk_module, "_buffers", lambda rows, n: sizes.append(rows) or buffers(10**6, n))
     roomy = run(busy, n_customers=10, threads=1)
     assert len(sizes) == 1
-    monkeypatch.setattr(engine, "_buffers", lambda rows, n: sizes.append(rows) or buffers(rows, n))
+    monkeypatch.setattr(chunk_module, "_buffers", lambda rows, n: sizes.append(rows) or buffers(rows, n))
     tight = run(busy, n_customers=10, threads=1, chunk_customers=chunk)
     assert len(sizes) > 1 + 10 / chunk
     assert roomy.n_events > 64 * 10

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
@@ -12,7 +12,26 @@ from channel_effects import channel_effects, share_lost
 from journeysim import worlds
 from journeysim.kpis import KPIS, drop_off, kpis
 from journeysim.simulation import simulate
-from journeysim.spec import Basket, Channel, PainPoint, Part, Persona, ProductExperience, Stage, Trigger, World
+from journeysim.spec import (
+    Basket,
+    Calendar,
+    Channel,
+    Desk,
+    Flight,
+    Irritation,
+    PainPoint,
+    Persona,
+    ProductExperience,
+    Shift,
+    Stage,
+    Survey,
+    Trigger,
+    WordOfMouth,
+    World,
+)
+
+if TYPE_CHECKING:
+    from journeysim.parts import Part
 
 DOC = Path(__file__).parents[1] / "docs" / "worlds.md"
 MODELS: tuple[type[Part], ...] = (
@@ -20,6 +39,13 @@ MODELS: tuple[type[Part], ...] = (
     Stage,
     Channel,
     Trigger,
+    Irritation,
+    Desk,
+    Shift,
+    Calendar,
+    Flight,
+    Survey,
+    WordOfMouth,
     Persona,
     PainPoint,
     Basket,
@@ -60,13 +86,14 @@ def kind(value: dict[str, Any]) -> str:
         case "array":
             return f"list of {kind(value['items'])}"
         case "object":
-            return f"by name: {kind(next(iter(value['patternProperties'].values())))}"
-        case "number":
+            of = next(iter(value["patternProperties"].values())) if "patternProperties" in value else None
+            return f"by name: {kind(of or value['additionalProperties'])}"
+        case "number" | "integer":
             low, high = value.get("minimum", value.get("exclusiveMinimum")), value.get("maximum")
             high = value.get("exclusiveMaximum", high)
             left = "(" if "exclusiveMinimum" in value else "["
             right = ")" if "exclusiveMaximum" in value else "]"
-            return f"{left}{low:g}, {high:g}{right}"
+            return f"{left}{low:g}, {high:g}{right}" + (" whole" if value["type"] == "integer" else "")
         case "string":
             return {"^[A-Z]{3}$": "three capitals"}.get(value.get("pattern", ""), "text")
         case other:

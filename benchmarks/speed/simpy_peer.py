@@ -46,10 +46,11 @@ def plan(world: World, persona: Persona) -> dict[str, Any]:
             factor = persona.pace if way == "forward" else 1 / persona.patience if way == "exit" else 1.0
             moves.append((to, way, rate * factor))
         contacts = [
-            (c.name, c.contacts_per_day.get(stage.name, 0.0) * persona.reach.get(c.name, 1.0)) for c in world.channels
+            (c.name, c.contacts_per_day.get(stage.name, 0.0) * persona.reach_of(c.name, stage.name))
+            for c in world.channels
         ]
         triggers = [
-            (c.name, trigger.chance * persona.reach.get(c.name, 1.0), trigger.after_days)
+            (c.name, trigger.chance * persona.reach_of(c.name, stage.name), trigger.after_days)
             for c in world.channels
             for trigger in c.triggers
             if trigger.entering == stage.name

@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 
-from journeysim.errors import InputError
-from journeysim.events import COLUMNS, KINDS, TIME, EventLog, as_utc, microseconds
-from journeysim.moves import BASE, LOST
-from journeysim.simulation.kernel import NONE, PURCHASE, TOUCH, Rows, simulate_customers
-from journeysim.simulation.tables import Tables, tables
-from journeysim.version import __version__
+from journeysim.events import EventLog
+from journeysim.simulation.chunk import simulate_range
+from journeysim.simulation.recipe import START, Recipe, whole_number
+from journeysim.simulation.tables import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Callable
+    from datetime import datetime
 
     from journeysim.spec import World
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
 CHUNK_CUSTOMERS = 16_384
-MAX_CUSTOMERS = 2**31  # of one log in memory
-MAX_DAYS = 36_500.0
 
 
 def simulate(
@@ -60,121 +52,29 @@ def simulate(
     ------
     InputError : a number is out of its range
     """
-    _check(
-        n_customers=(n_customers, 1, MAX_CUSTOMERS),
-        seed=(seed, 0, 2**64 - 1),
-        chunk_customers=(chunk_customers, 1, 2**31),
-    )
-    if not 0 < horizon_days <= MAX_DAYS:
-        raise InputError(f"horizon_days is {horizon_days}; it must be above 0 and at most {MAX_DAYS:g}.")
+    whole_number("chunk_customers", chunk_customers, 1, 2**31)
     threads = (os.cpu_count() or 1) if threads is None else threads
-    _check(threads=(threads, 1, 1024))
-    horizon_days = float(horizon_days)  # numba would compile the kernel once more for an integer
-    start = as_utc(start)
-    try:
-        end = start + timedelta(days=horizon_days)
-    except OverflowError:
-        raise InputError(f"start is {start:%Y-%m-%d}; {horizon_days:g} days later there is no calendar.") from None
-    x, start_us = tables(world), microseconds(start)
+    whole_number("threads", threads, 1, 1024)
+    recipe = Recipe(world, n_customers, horizon_days, seed, start)
+    x = tables(world)
 
-    def run(first: int) -> tuple[list[pa.Table], NDArray[np.uint8]]:
-        last = min(first + chunk_customers, n_customers)
-        return _run_chunk(world, x, seed, first, last, horizon_days, start_us)
+    def run(first: int) -> tuple[list[pa.Table], pa.Table]:
+        return simulate_range(recipe, x, first, min(first + chunk_customers, n_customers))
 
-    parts, personas = [], []
-    firsts = range(0, n_customers, chunk_customers)
+    events, customers = [], []
     with ThreadPoolExecutor(threads) as pool:
-        for chunk, persona in pool.map(run, firsts):
-            parts += chunk
-            personas.append(persona)
+        for those_events, those_customers in pool.map(run, range(0, n_customers, chunk_customers)):
+            events += those_events
+            customers.append(those_customers)
             if on_progress:
-                on_progress(sum(map(len, personas)))
-    persona_names = [persona.name for persona in world.personas]
+                on_progress(sum(table.num_rows for table in customers))
     return EventLog(
-        events=pa.concat_tables(parts),
-        customers=pa.table(
-            {"customer": pa.array(np.arange(n_customers)), "persona": _named(np.concatenate(personas), persona_names)}
-        ),
-        start=start,
-        end=end,
+        events=pa.concat_tables(events),
+        customers=pa.concat_tables(customers),
+        start=recipe.start,
+        end=recipe.end,
         stages=world.stage_names,
         purchase_stages=world.purchase_stages,
         currency=world.currency,
-        provenance={
-            "world": world.name,
-            "seed": str(seed),
-            "horizon_days": repr(horizon_days),
-            "journeysim": __version__,
-        },
+        provenance=recipe.provenance,
     )
-
-
-def _check(**ranges: tuple[Any, int, int]) -> None:
-    for name, (value, least, most) in ranges.items():
-        if not (isinstance(value, int | np.integer) and least <= value <= most):
-            raise InputError(f"{name} is {value}; it must be a whole number from {least} to {most}.")
-
-
-def _run_chunk(
-    world: World, x: Tables, seed: int, first: int, last: int, horizon_days: float, start_us: int
-) -> tuple[list[pa.Table], NDArray[np.uint8]]:
-    """Rows of customers first..last-1. Buffers have no known size, so a full one is put aside and another begun."""
-    parts, personas = [], []
-    capacity = 64 * (last - first)  # untouched memory costs nothing, so ask for plenty
-    while first < last:
-        rows = _buffers(capacity, last - first)
-        done, n_rows = simulate_customers(x, np.uint64(seed), first, last, horizon_days, start_us, rows)
-        if done:
-            parts.append(_table(world, rows, n_rows))
-            personas.append(rows.persona[:done])
-        first += done
-        capacity *= 2
-    return parts, np.concatenate(personas)
-
-
-def _buffers(capacity: int, n_customers: int) -> Rows:
-    codes = [np.empty(capacity, np.uint8) for _ in range(5)]
-    kind, channel, stage, pain, cause = codes
-    return Rows(
-        customer=np.empty(capacity, np.int64),
-        time_us=np.empty(capacity, np.int64),
-        kind=kind,
-        channel=channel,
-        stage=stage,
-        pain=pain,
-        cause=cause,
-        value=np.empty(capacity),
-        persona=np.empty(n_customers, np.uint8),
-    )
-
-
-def _table(world: World, rows: Rows, n: int) -> pa.Table:
-    """The rows as an Arrow table, without copying what the kernel wrote."""
-    pains = [pain.name for pain in world.pain_points]
-    cost_of = np.array([*(c.cost_per_contact for c in world.channels), 0.0])
-    is_touch = rows.kind[:n] == TOUCH
-    cost = cost_of[np.minimum(rows.channel[:n], len(world.channels))]
-    columns = {
-        "customer": _column(pa.int64(), rows.customer[:n]),
-        "time": _column(TIME, rows.time_us[:n]),
-        "kind": _named(rows.kind[:n], KINDS),
-        "channel": _named(rows.channel[:n], world.channel_names),
-        "stage": _named(rows.stage[:n], (*world.stage_names, LOST)),
-        "pain_point": _named(rows.pain[:n], pains),
-        "value": _column(pa.float64(), rows.value[:n], valid=rows.kind[:n] == PURCHASE),
-        "cost": _column(pa.float64(), cost, valid=is_touch),
-        "cause": _named(rows.cause[:n], (BASE, *world.channel_names, *pains)),
-    }
-    return pa.table({name: columns[name] for name in COLUMNS})
-
-
-def _column(type_: pa.DataType, values: NDArray[Any], valid: NDArray[np.bool_] | None = None) -> pa.Array:
-    bitmap = None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little"))
-    return pa.Array.from_buffers(type_, len(values), [bitmap, pa.py_buffer(values)])
-
-
-def _named(codes: NDArray[np.uint8], names: Sequence[str]) -> pa.DictionaryArray:
-    """Codes as names; NONE becomes null."""
-    valid = codes != NONE
-    codes *= valid  # what stands under a null must still be an index
-    return pa.DictionaryArray.from_arrays(_column(pa.uint8(), codes, valid), pa.array(list(names), pa.string()))

@@ -214,7 +214,7 @@ def _simulate_customers(x, seed, first, last, horizon, start_us, rows):  # type:
             t_trigger, next_trigger = np.inf, 0
             for j in range(trigger_from, trigger_until):
                 r0, r1, _, _ = draw(seed, agent, STREAM_TRIGGER, visit, stay | U64(j - trigger_from))
-                chance = x.trigger_chance[j] * x.reach[p, x.trigger_channel[j]]
+                chance = x.trigger_chance[j] * x.reach[p, s, x.trigger_channel[j]]
                 pending[j] = t + x.trigger_delay[j] if uniform(r0, r1) < chance else np.inf
                 if pending[j] < t_trigger:
                     t_trigger, next_trigger = pending[j], j

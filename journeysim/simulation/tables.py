@@ -52,7 +52,7 @@ class Tables(NamedTuple):
     mean_life: FloatArray  # (C,) half-life / ln 2, days
     fatigue: FloatArray  # (C,)
     channel_active: NDArray[np.bool_]  # (C,)
-    reach: FloatArray  # (P, C)
+    reach: FloatArray  # (P, S, C)
     persona_until: FloatArray  # (P,) cumulative shares
     pace: FloatArray
     patience: FloatArray
@@ -78,7 +78,7 @@ def tables(world: World) -> Tables:
 
     rates = np.array(
         [
-            [[c.contacts_per_day.get(s.name, 0.0) * p.reach.get(c.name, 1.0) for c in channels] for s in stages]
+            [[c.contacts_per_day.get(s.name, 0.0) * p.reach_of(c.name, s.name) for c in channels] for s in stages]
             for p in personas
         ]
     ).reshape(len(personas), len(stages), len(channels))
@@ -113,7 +113,9 @@ def tables(world: World) -> Tables:
         mean_life=_floats(c.half_life_days / math.log(2) for c in channels),
         fatigue=_floats(c.fatigue for c in channels),
         channel_active=np.array([c.active for c in channels], dtype=bool),
-        reach=np.array([[p.reach.get(c.name, 1.0) for c in channels] for p in personas]).reshape(len(personas), -1),
+        reach=np.array([[[p.reach_of(c.name, s.name) for c in channels] for s in stages] for p in personas]).reshape(
+            rates.shape
+        ),
         persona_until=shares / shares[-1],
         pace=_floats(p.pace for p in personas),
         patience=_floats(p.patience for p in personas),
