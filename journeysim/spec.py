@@ -58,6 +58,8 @@ __all__ = [
 CUSTOMER_COLUMNS = ("customer", "persona", "market", "interests")
 """What the customers table of a simulated log holds before demographics: their names are taken."""
 
+MAX_INTERESTS = 60  # a customer's are the bits of one integer
+
 
 class World(Part):
     """How customers behave: stages, channels, personas, pain points. Every journey starts in the first stage.
@@ -251,6 +253,9 @@ def _people_problems(world: World) -> Iterator[Problem]:
     total = math.fsum(persona.share for persona in world.personas)
     if abs(total - 1) > 1e-6:
         yield Problem(("personas",), round(total, 9), "the shares of the personas must sum to 1")
+    interests = {name for persona in world.personas for name in persona.interests}
+    if len(interests) > MAX_INTERESTS:
+        yield Problem(("personas",), len(interests), f"at most {MAX_INTERESTS} different interests in a world")
     for i, pain in enumerate(world.pain_points):
         yield from _unknown(("pain_points", i, "stage"), pain.stage, world.stage_names, "stage")
 

@@ -9,7 +9,9 @@ import pyarrow as pa
 
 from journeysim.events import COLUMNS, KINDS, TIME
 from journeysim.moves import BASE, LOST
-from journeysim.simulation.kernel import NONE, PURCHASE, TOUCH, Rows, simulate_customers
+from journeysim.simulation.kernel import CSAT, NONE, NPS, PURCHASE, TOUCH, Rows, own, simulate_customers
+from journeysim.simulation.people import people
+from journeysim.simulation.word_of_mouth import heard_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,28 +22,38 @@ if TYPE_CHECKING:
     from journeysim.simulation.tables import Tables
     from journeysim.spec import World
 
+U64 = np.uint64
+
 
 def simulate_range(recipe: Recipe, x: Tables, first: int, last: int) -> tuple[list[pa.Table], pa.Table]:
     """Events and customers first..last-1 of a recipe.
 
     Where word travels (`recipe.world.word_of_mouth`), the range must be one of whole markets. `x` are the tables of
-    the recipe's world.
+    the recipe.
     """
-    world = recipe.world
-    parts, personas = [], []
+    heard = heard_by(recipe, x, first, last)
+    events, personas = [], []
     begin, capacity = first, 64 * (last - first)  # untouched memory costs nothing, so ask for plenty
     while begin < last:  # buffers have no known size, so a full one is put aside and another begun
         rows = _buffers(capacity, last - begin)
+        their_heard = heard._replace(start=heard.start[begin - first :])
         done, n_rows = simulate_customers(
-            x, np.uint64(recipe.seed), begin, last, recipe.horizon_days, recipe.start_us, rows
+            x,
+            U64(recipe.seed),
+            begin,
+            last,
+            recipe.horizon_days,
+            recipe.start_us,
+            their_heard,
+            rows,
+            own(x),
         )
         if done:
-            parts.append(_table(world, rows, n_rows))
+            events.append(_table(recipe.world, rows, n_rows))
             personas.append(rows.persona[:done])
         begin += done
         capacity *= 2
-    persona = _named(np.concatenate(personas), [persona.name for persona in world.personas])
-    return parts, pa.table({"customer": pa.array(np.arange(first, last)), "persona": persona})
+    return events, people(recipe, first, last, np.concatenate(personas))
 
 
 def _buffers(capacity: int, n_customers: int) -> Rows:
@@ -62,7 +74,7 @@ def _buffers(capacity: int, n_customers: int) -> Rows:
 
 def _table(world: World, rows: Rows, n: int) -> pa.Table:
     """The rows as an Arrow table, without copying what the kernel wrote."""
-    pains = [pain.name for pain in world.pain_points]
+    pains = world.pain_point_names
     cost_of = np.array([*(c.cost_per_contact for c in world.channels), 0.0])
     is_touch = rows.kind[:n] == TOUCH
     cost = cost_of[np.minimum(rows.channel[:n], len(world.channels))]
@@ -73,7 +85,7 @@ def _table(world: World, rows: Rows, n: int) -> pa.Table:
         "channel": _named(rows.channel[:n], world.channel_names),
         "stage": _named(rows.stage[:n], (*world.stage_names, LOST)),
         "pain_point": _named(rows.pain[:n], pains),
-        "value": _column(pa.float64(), rows.value[:n], valid=rows.kind[:n] == PURCHASE),
+        "value": _column(pa.float64(), rows.value[:n], valid=np.isin(rows.kind[:n], (PURCHASE, CSAT, NPS))),
         "cost": _column(pa.float64(), cost, valid=is_touch),
         "cause": _named(rows.cause[:n], (BASE, *world.channel_names, *pains)),
     }

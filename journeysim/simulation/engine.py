@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -56,7 +57,9 @@ def simulate(
     threads = (os.cpu_count() or 1) if threads is None else threads
     whole_number("threads", threads, 1, 1024)
     recipe = Recipe(world, n_customers, horizon_days, seed, start)
-    x = tables(world)
+    x = tables(recipe)
+    if world.word_of_mouth:  # the customers of a market are simulated together
+        chunk_customers = math.ceil(chunk_customers / world.market_size) * world.market_size
 
     def run(first: int) -> tuple[list[pa.Table], pa.Table]:
         return simulate_range(recipe, x, first, min(first + chunk_customers, n_customers))

@@ -2,7 +2,8 @@
 
 A customer is a continuous-time marked jump process with competing risks. In each stay in a stage every move has a
 clock of its own, and every contact may open one more: an extra forward hazard that decays. The earliest clock wins and
-is the true cause of the move. All clocks are drawn in closed form, nothing is discretised.
+is the true cause of the move. All clocks are drawn in closed form, nothing is discretised. What happens is said by
+`rules`; this file says in what order.
 """
 
 from __future__ import annotations
@@ -14,33 +15,47 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from journeysim.simulation.rng import (
-    NUMBA_OPTIONS,
-    STREAM_BASKET,
-    STREAM_CONTACT,
-    STREAM_EXPERIENCE,
-    STREAM_MOVE,
-    STREAM_PAIN,
-    STREAM_PERSONA,
-    STREAM_TRIGGER,
-    draw,
-    exp,
-    exponential,
-    log,
-    normal,
-    uniform,
+from journeysim.simulation.rng import NUMBA_OPTIONS
+from journeysim.simulation.rules import (
+    CONTACTS_AT_ONCE,
+    CSAT_QUESTION,
+    after_experience,
+    basket_value,
+    contact_channel,
+    draw_contacts,
+    influence_time,
+    irritation_time,
+    is_open,
+    meet_first,
+    meets_pain,
+    pain_clock,
+    pick_persona,
+    pressure_after,
+    referral_gap,
+    satisfaction_factor,
+    survey_score,
+    time_spent,
+    trigger_effect,
+    trigger_fires,
+    two_clocks,
+    within_bounds,
 )
 from journeysim.simulation.tables import EXIT, FORWARD, NO_MOVE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from journeysim.simulation.tables import Tables
+
 U64 = np.uint64
-TOUCH, STAGE, PURCHASE, PAIN, LOST_ROW = 0, 1, 2, 3, 4  # index into journeysim.events.KINDS
+TOUCH, STAGE, PURCHASE, PAIN, LOST_ROW, CSAT, NPS, REFERRAL = range(8)  # index into journeysim.events.KINDS
 NONE = 255  # no channel, no pain point, no cause
 CAUSE_BASE = 0
 MICROSECONDS_PER_DAY = 86_400e6
-CONTACTS_AT_ONCE = 16  # a power of two
+
+# The kernel allocates nothing, so nothing needs to be counted: counting the references to sixty arrays each time that
+# they are handed to a rule takes ten times as long as the rules do.
+KERNEL_OPTIONS = {**NUMBA_OPTIONS, "_nrt": False}
 
 
 class Rows(NamedTuple):
@@ -53,25 +68,58 @@ class Rows(NamedTuple):
     stage: NDArray[np.uint8]
     pain: NDArray[np.uint8]
     cause: NDArray[np.uint8]
-    value: NDArray[np.float64]  # of purchases; the others are never written, nor read
+    value: NDArray[
+        np.float64
+    ]  # of purchases and surveys; of a referral its day; the others are never written, nor read
     persona: NDArray[np.uint8]
 
 
-@njit(inline="always", **NUMBA_OPTIONS)
-def influence_time(w, pull, multiplier, mean_life):  # type: ignore[no-untyped-def]
-    """Days from a contact until it moves the customer, infinite if it never does.
+class Own(NamedTuple):
+    """What the kernel remembers of the customer it is at; C channels, S stages. Written before it is read."""
 
-    The contact opens the hazard A d exp(-d t) with d = 1 / mean_life and A = -ln(1 - pull) * multiplier; a unit
-    exponential -ln(1 - w), w uniform, is spent on it. Without multiplier the contact acts with probability `pull`.
-    """
-    # 1 - (1 - pull)^m <= max(1, m) pull: most contacts do nothing, and this tells without a logarithm
-    if w >= pull * max(1.0, multiplier):
-        return np.inf
-    total = -log(1.0 - pull) * multiplier
-    spent = -log(1.0 - w)
-    if spent >= total:
-        return np.inf
-    return -log(1.0 - spent / total) * mean_life
+    fresh: NDArray[np.float64]  # (C,) fatigue ** (earlier contacts) * synergy with channels met
+    met: NDArray[np.bool_]  # (C,)
+    pressure: NDArray[np.float64]  # (C,)
+    pressed_at: NDArray[np.float64]  # (C,) day of the last contact
+    n_irritated: NDArray[np.uint64]  # (C,)
+    visits: NDArray[np.uint64]  # (S,)
+    pending: NDArray[np.float64]  # times of triggered contacts in this stay
+    pains_met: NDArray[np.int64]
+    gaps: NDArray[np.float64]  # the next contacts: see rules.draw_contacts
+    effects: NDArray[np.float64]
+    channel_words: NDArray[np.uint64]
+
+
+def own(x: Tables) -> Own:
+    """Memory for `simulate_customers`, which cannot allocate its own."""
+    n_channels, n_stages = len(x.fatigue), len(x.pushed)
+    return Own(
+        fresh=np.empty(n_channels),
+        met=np.empty(n_channels, np.bool_),
+        pressure=np.empty(n_channels),
+        pressed_at=np.empty(n_channels),
+        n_irritated=np.empty(n_channels, np.uint64),
+        visits=np.empty(n_stages, np.uint64),
+        pending=np.empty(len(x.trigger_delay)),
+        pains_met=np.empty(len(x.pain_chance), np.int64),
+        gaps=np.empty(CONTACTS_AT_ONCE),
+        effects=np.empty(CONTACTS_AT_ONCE),
+        channel_words=np.empty(CONTACTS_AT_ONCE, np.uint64),
+    )
+
+
+class Heard(NamedTuple):
+    """Referrals that reach customers first..last-1: those of `first + i` stand from start[i] to start[i + 1]."""
+
+    start: NDArray[np.int64]
+    time: NDArray[np.float64]  # days, in order
+    effect: NDArray[np.float64]  # uniform, decides what the contact does
+
+
+@njit(inline="always", **NUMBA_OPTIONS)
+def microsecond(start_us, t):  # type: ignore[no-untyped-def]
+    """The time t days after the start, rounded to microseconds."""
+    return start_us + np.int64(t * MICROSECONDS_PER_DAY + 0.5)
 
 
 @njit(inline="always", **NUMBA_OPTIONS)
@@ -87,190 +135,239 @@ def write(rows, row, customer, time_us, kind, channel, stage, pain, cause):  # t
 
 
 @njit(inline="always", **NUMBA_OPTIONS)
-def draw_contacts(seed, customer, first, gaps, channel_words, effects):  # type: ignore[no-untyped-def]
-    """Draw the next contacts of a customer, several at once: loops without branches use the width of the processor.
+def enter_stage(x, seed, a, p, s, us, visit, purchases, satisfaction, caused_by, pains_met, rows, row):  # type: ignore[no-untyped-def]
+    """What happens at once on entering a stage, in this order: purchase, experience, pain points, surveys.
 
-    Words 0 and 1 draw the gap, a unit exponential (52 bits); word 2 will draw the channel; word 3 and 11 of the bits
-    that the gap left of word 0, what the contact does.
+    Returns (row, purchases, satisfaction, the product of `slows`, the number of pain points met).
     """
-    for i in range(CONTACTS_AT_ONCE):
-        r0, r1, r2, r3 = draw(seed, customer, STREAM_CONTACT, first + U64(i), U64(0))
-        gaps[i] = uniform(r0, r1)
-        channel_words[i] = r2
-        effects[i] = (((r3 << U64(11)) | (r0 & U64(0x7FF))) + 0.5) * 2.0**-43
-    for i in range(CONTACTS_AT_ONCE):
-        gaps[i] = -log(gaps[i])
+    customer = U64(a)
+    stay = U64(s << 16)
+    write(rows, row, a, us, STAGE, NONE, s, NONE, caused_by)
+    row += 1
+    if x.is_purchase[s]:
+        rows.value[row] = basket_value(x, seed, customer, p, purchases)
+        write(rows, row, a, us, PURCHASE, NONE, s, NONE, NONE)
+        purchases += U64(1)
+        row += 1
+    if x.is_experience[s]:
+        satisfaction = after_experience(x, seed, customer, visit, stay, satisfaction)
+    slows, n_met = 1.0, 0
+    for k in range(x.pain_start[s], x.pain_start[s + 1]):
+        if meets_pain(x, seed, customer, p, visit, stay, k, k - x.pain_start[s]):
+            slows *= x.pain_slows[k]
+            pains_met[n_met] = k
+            n_met += 1
+            satisfaction = within_bounds(satisfaction - x.pain_hurts[k])
+            write(rows, row, a, us, PAIN, NONE, s, x.pain_index[k], NONE)
+            row += 1
+    if x.has_survey[s]:
+        for question in range(2):
+            score = survey_score(x, seed, customer, s, visit, stay, question, satisfaction)
+            if score >= 0:
+                rows.value[row] = score
+                write(rows, row, a, us, CSAT if question == CSAT_QUESTION else NPS, NONE, s, NONE, NONE)
+                row += 1
+    return row, purchases, satisfaction, slows, n_met
 
 
-@njit(**{**NUMBA_OPTIONS, "cache": False})  # cached with the entry below
-def _simulate_customers(x, seed, first, last, horizon, start_us, rows):  # type: ignore[no-untyped-def]
+@njit(inline="always", **NUMBA_OPTIONS)
+def start_clocks(x, seed, customer, p, s, t, visit, forward, out, pains_met, n_met):  # type: ignore[no-untyped-def]
+    """The earliest of the moves that no contact causes: (when, where to, cause)."""
+    stay = U64(s << 16)
+    t_move, to, cause = np.inf, NO_MOVE, CAUSE_BASE
+    way_out = 0
+    first = x.move_start[s]
+    next_spent = 0.0
+    for m in range(first, x.move_start[s + 1]):
+        if (m - first) & 1 == 0:
+            spent, next_spent = two_clocks(seed, customer, visit, stay, (m - first) >> 1)
+        else:
+            spent = next_spent
+        rate = x.move_rate[p, m]
+        direction = x.move_direction[m]
+        if direction == FORWARD:
+            rate *= forward
+        elif direction == EXIT:
+            rate *= out
+        if rate > 0.0:
+            t_clock = time_spent(x, s, t, spent / rate, direction == FORWARD)
+            if t_clock < t_move:
+                t_move, to, cause = t_clock, x.move_to[m], CAUSE_BASE
+        if direction == EXIT:
+            loses = 1.0
+            for i in range(n_met):
+                # exit hazard times the product of `loses`: each pain point adds its own, independent cause
+                k = pains_met[i]
+                added = rate * loses * (x.pain_loses[k] - 1.0)
+                loses *= x.pain_loses[k]
+                if added > 0.0:
+                    t_clock = t + pain_clock(seed, customer, visit, stay, k - x.pain_start[s], way_out) / added
+                    if t_clock < t_move:
+                        t_move, to, cause = t_clock, x.move_to[m], 1 + len(x.fatigue) + x.pain_index[k]
+            way_out += 1
+    return t_move, to, cause
+
+
+@njit(inline="always", **NUMBA_OPTIONS)
+def start_triggers(x, seed, customer, p, s, t, visit, pending):  # type: ignore[no-untyped-def]
+    """Times of the contacts that this entry triggers, into `pending`."""
+    begin = x.trigger_start[s]
+    for j in range(begin, x.trigger_start[s + 1]):
+        fires = trigger_fires(x, seed, customer, p, s, visit, U64(s << 16), j, j - begin)
+        pending[j] = t + x.trigger_delay[j] if fires else np.inf
+
+
+@njit(inline="always", **NUMBA_OPTIONS)
+def first_trigger(x, s, pending):  # type: ignore[no-untyped-def]
+    """The next triggered contact: (when, which)."""
+    t_trigger, which = np.inf, 0
+    for j in range(x.trigger_start[s], x.trigger_start[s + 1]):
+        if pending[j] < t_trigger:
+            t_trigger, which = pending[j], j
+    return t_trigger, which
+
+
+@njit(**{**KERNEL_OPTIONS, "cache": False})  # cached with the entry below
+def _simulate_customers(x, seed, first, last, horizon, start_us, heard, rows, own):  # type: ignore[no-untyped-def]
+    fresh, met, pressure, pressed_at, n_irritated, visits, pending, pains_met, gaps, effects, channel_words = own
     capacity = len(rows.time_us)
     n_stages = len(x.pushed)
-    n_channels = len(x.fatigue)
-    fresh = np.empty(n_channels)  # fatigue ** (earlier contacts)
-    visits = np.empty(n_stages, np.uint64)
-    pending = np.empty(max(1, len(x.trigger_delay)))  # times of triggered contacts in this stay
-    pains_met = np.empty(max(1, len(x.pain_chance)), np.int64)
-    gaps, effects = np.empty(CONTACTS_AT_ONCE), np.empty(CONTACTS_AT_ONCE)
-    channel_words = np.empty(CONTACTS_AT_ONCE, np.uint64)
     row = 0
     for a in range(first, last):
         row_before = row
-        agent = U64(a)
-        r0, r1, r2, r3 = draw(seed, agent, STREAM_PERSONA, U64(0), U64(0))
-        u = uniform(r0, r1)
-        p = 0
-        while x.persona_until[p] < u:
-            p += 1
+        customer = U64(a)
+        p = pick_persona(x, seed, customer)
         rows.persona[a - first] = p
         fresh[:] = 1.0
         visits[:] = U64(0)
+        if x.has_memory:
+            met[:] = False
+            pressure[:] = 0.0
+            pressed_at[:] = 0.0
+            n_irritated[:] = U64(0)
         satisfaction = x.satisfaction[p]
         purchases = U64(0)
-        pace, exit_pace = x.pace[p], 1.0 / x.patience[p]
 
         # The contact process: one unit exponential, spent at the rate of the stage the customer is in.
         n_contact = U64(0)
-        draw_contacts(seed, agent, n_contact, gaps, channel_words, effects)
+        draw_contacts(seed, customer, n_contact, gaps, channel_words, effects)
         until_contact = gaps[0]
+
+        # Referrals likewise: those made, spent at the rate of the stage, and those heard, which come by themselves.
+        n_referral = U64(0)
+        until_referral = referral_gap(seed, customer, n_referral) if x.referral_rate[p] > 0.0 else np.inf
+        h, h_end = heard.start[a - first], heard.start[a - first + 1]
+        t_heard = heard.time[h] if h < h_end else np.inf
 
         t = 0.0
         s = 0
         caused_by = NONE
         while True:
             # --- enter stage s at time t ---
-            us = start_us + np.int64(t * MICROSECONDS_PER_DAY + 0.5)
-            n_pains = x.pain_start[s + 1] - x.pain_start[s]
-            if row + 2 + n_pains > capacity:
+            if row + 4 + x.pain_start[s + 1] - x.pain_start[s] > capacity:
                 return a - first, row_before
-            write(rows, row, a, us, STAGE, NONE, s, NONE, caused_by)
-            row += 1
             visit = visits[s]
             visits[s] += U64(1)
-            stay = U64(s << 16)  # room for what is counted within a stay: moves, pain points, triggers
-            if x.is_purchase[s]:
-                r0, r1, _, _ = draw(seed, agent, STREAM_BASKET, purchases, U64(0))
-                purchases += U64(1)
-                rows.value[row] = x.basket_median[p] * exp(x.basket_log_sd * normal(r0, r1))
-                write(rows, row, a, us, PURCHASE, NONE, s, NONE, NONE)
-                row += 1
-            if x.is_experience[s]:
-                r0, r1, _, _ = draw(seed, agent, STREAM_EXPERIENCE, visit, stay)
-                shift = x.experience_shift + x.experience_sd * normal(r0, r1)
-                satisfaction = min(max(satisfaction + shift, 0.0), 1.0)
-
-            slows, loses, n_met = 1.0, 1.0, 0
-            for k in range(x.pain_start[s], x.pain_start[s + 1]):
-                r0, r1, _, _ = draw(seed, agent, STREAM_PAIN, visit, stay | U64(k - x.pain_start[s]))
-                if uniform(r0, r1) < x.pain_chance[k] * x.pain_sensitivity[p]:
-                    slows *= x.pain_slows[k]
-                    pains_met[n_met] = k
-                    n_met += 1
-                    satisfaction = max(satisfaction - x.pain_hurts[k], 0.0)
-                    write(rows, row, a, us, PAIN, NONE, s, x.pain_index[k], NONE)
-                    row += 1
-
-            forward, out = slows, exit_pace
+            us = microsecond(start_us, t)
+            row, purchases, satisfaction, slows, n_met = enter_stage(
+                x, seed, a, p, s, us, visit, purchases, satisfaction, caused_by, pains_met, rows, row
+            )
+            forward, out = slows, 1.0
             if purchases > U64(0) and x.satisfaction_effect > 0.0:
-                factor = exp(x.satisfaction_effect * (satisfaction - 0.5))
+                factor = satisfaction_factor(x, satisfaction)
                 forward *= factor
                 out /= factor
-            push = forward * x.influence[s]
-
-            # --- clocks of the moves: the earliest base move, and exits that pain points add ---
-            t_move, to, caused_by = np.inf, NO_MOVE, CAUSE_BASE
-            exit_rate = 0.0
-            clock = U64(0)
-            for m in range(x.move_start[s], x.move_start[s + 1]):
-                rate = x.move_rate[m]
-                if x.move_direction[m] == FORWARD:
-                    rate *= pace * forward
-                elif x.move_direction[m] == EXIT:
-                    rate *= out
-                    exit_rate = rate
-                if clock & U64(1) == U64(0):
-                    r0, r1, r2, r3 = draw(seed, agent, STREAM_MOVE, visit, stay | (clock >> U64(1)))
-                    spent = exponential(r0, r1)
-                else:
-                    spent = exponential(r2, r3)
-                clock += U64(1)
-                if rate > 0.0:
-                    t_clock = t + spent / rate
-                    if t_clock < t_move:
-                        t_move, to = t_clock, x.move_to[m]
-            for i in range(n_met):
-                # exit hazard times the product of `loses`: each pain point adds its own, independent cause
-                k = pains_met[i]
-                rate = exit_rate * loses * (x.pain_loses[k] - 1.0)
-                loses *= x.pain_loses[k]
-                if rate > 0.0:
-                    r0, r1, _, _ = draw(seed, agent, STREAM_MOVE, visit, stay | U64(128 + k - x.pain_start[s]))
-                    t_clock = t + exponential(r0, r1) / rate
-                    if t_clock < t_move:
-                        t_move, to, caused_by = t_clock, n_stages, 1 + n_channels + x.pain_index[k]
-
-            # --- triggered contacts of this stay ---
-            trigger_from, trigger_until = x.trigger_start[s], x.trigger_start[s + 1]
-            t_trigger, next_trigger = np.inf, 0
-            for j in range(trigger_from, trigger_until):
-                r0, r1, _, _ = draw(seed, agent, STREAM_TRIGGER, visit, stay | U64(j - trigger_from))
-                chance = x.trigger_chance[j] * x.reach[p, s, x.trigger_channel[j]]
-                pending[j] = t + x.trigger_delay[j] if uniform(r0, r1) < chance else np.inf
-                if pending[j] < t_trigger:
-                    t_trigger, next_trigger = pending[j], j
-
-            # --- contacts until the first move ---
+            t_move, to, caused_by = start_clocks(x, seed, customer, p, s, t, visit, forward, out, pains_met, n_met)
+            start_triggers(x, seed, customer, p, s, t, visit, pending)
+            t_trigger, next_trigger = first_trigger(x, s, pending)
+            push = forward * x.influence[p, s]
             contact_rate = x.contact_rate[p, s]
+            referral_rate = x.referral_rate[p] if x.advocates[s] else 0.0
+
+            # --- contacts and referrals until the first move ---
             t_spent = t  # until when the contact clock has been spent
+            t_contact = t + until_contact / contact_rate if contact_rate > 0.0 else np.inf
+            t_referred = t  # as t_spent, of the referral clock
+            t_refer = t + until_referral / referral_rate if referral_rate > 0.0 else np.inf
             while True:
-                t_contact = t_spent + until_contact / contact_rate if contact_rate > 0.0 else np.inf
-                t_next = min(t_contact, t_trigger)
+                t_next = min(min(t_contact, t_trigger), min(t_refer, t_heard))
                 if t_next >= t_move or t_next >= horizon:
                     break
-                if t_trigger <= t_contact:
-                    c = x.trigger_channel[next_trigger]
-                    trigger_draw = stay | U64(next_trigger - trigger_from)
-                    _, _, r2, r3 = draw(seed, agent, STREAM_TRIGGER, visit, trigger_draw)
-                    w = uniform(r2, r3)
-                    pending[next_trigger] = np.inf
-                    t_trigger = np.inf
-                    for j in range(trigger_from, trigger_until):
-                        if pending[j] < t_trigger:
-                            t_trigger, next_trigger = pending[j], j
-                else:
+                if t_next == t_contact:
                     drawn = np.int64(n_contact & U64(CONTACTS_AT_ONCE - 1))
-                    column = channel_words[drawn] * U64(n_channels)
-                    c = np.int64(column >> U64(32))
-                    if (column & U64(0xFFFFFFFF)) >= x.alias_threshold[p, s, c]:
-                        c = x.alias_other[p, s, c]
+                    c = contact_channel(x, p, s, channel_words[drawn])
                     w = effects[drawn]
+                    made = x.is_plain[c]
+                    if not made:
+                        made = x.channel_active[c] and (
+                            not x.has_calendar[c] or is_open(x, seed, customer, c, t_next, n_contact)
+                        )
                     n_contact += U64(1)
                     if n_contact & U64(CONTACTS_AT_ONCE - 1) == U64(0):
-                        draw_contacts(seed, agent, n_contact, gaps, channel_words, effects)
+                        draw_contacts(seed, customer, n_contact, gaps, channel_words, effects)
                     until_contact = gaps[n_contact & U64(CONTACTS_AT_ONCE - 1)]
                     t_spent = t_contact
-                if not x.channel_active[c]:
+                    t_contact = t_spent + until_contact / contact_rate
+                elif t_next == t_trigger:
+                    c = x.trigger_channel[next_trigger]
+                    w = trigger_effect(seed, customer, visit, U64(s << 16), next_trigger - x.trigger_start[s])
+                    made = x.channel_active[c]
+                    pending[next_trigger] = np.inf
+                    t_trigger, next_trigger = first_trigger(x, s, pending)
+                elif t_next == t_heard:
+                    c = x.word_of_mouth
+                    w = heard.effect[h]
+                    made = x.channel_active[c]
+                    h += 1
+                    t_heard = heard.time[h] if h < h_end else np.inf
+                else:
+                    if row >= capacity:
+                        return a - first, row_before
+                    rows.value[row] = t_next
+                    write(rows, row, a, microsecond(start_us, t_next), REFERRAL, NONE, s, NONE, NONE)
+                    row += 1
+                    n_referral += U64(1)
+                    until_referral = referral_gap(seed, customer, n_referral)
+                    t_referred = t_refer
+                    t_refer = t_referred + until_referral / referral_rate
+                    continue
+                if not made:
                     continue  # drawn but never made: all other draws stay as they are
                 if row >= capacity:
                     return a - first, row_before
-                us = start_us + np.int64(t_next * MICROSECONDS_PER_DAY + 0.5)
-                write(rows, row, a, us, TOUCH, c, s, NONE, NONE)
+                write(rows, row, a, microsecond(start_us, t_next), TOUCH, c, s, NONE, NONE)
                 row += 1
                 if x.pushed[s] != NO_MOVE:
                     t_pushed = t_next + influence_time(w, x.pull[p, s, c] * fresh[c], push, x.mean_life[c])
                     if t_pushed < t_move:
                         t_move, to, caused_by = t_pushed, x.pushed[s], 1 + c
                 fresh[c] *= x.fatigue[c]
+                if x.is_plain[c]:
+                    continue
+                if x.has_synergy[c]:
+                    meet_first(x, c, met, fresh)
+                satisfaction = within_bounds(satisfaction + x.service[c])
+                if x.tolerated[c] < np.inf:
+                    pressure[c] = pressure_after(x, c, pressure[c], t_next - pressed_at[c])
+                    pressed_at[c] = t_next
+                    if pressure[c] > x.tolerated[c]:
+                        satisfaction = within_bounds(satisfaction - x.irritation_hurts[c])
+                        t_lost = t_next + irritation_time(x, seed, customer, c, n_irritated[c], out / x.patience[p])
+                        n_irritated[c] += U64(1)
+                        if t_lost < t_move:
+                            t_move, to, caused_by = t_lost, n_stages, 1 + c
 
             if t_move >= horizon:
                 break
-            until_contact = max(until_contact - (t_move - t_spent) * contact_rate, 0.0)
+            if contact_rate > 0.0:
+                until_contact = max(until_contact - (t_move - t_spent) * contact_rate, 0.0)
+            if referral_rate > 0.0:
+                until_referral = max(until_referral - (t_move - t_referred) * referral_rate, 0.0)
             t = t_move
             if to == n_stages:
                 if row >= capacity:
                     return a - first, row_before
-                us = start_us + np.int64(t * MICROSECONDS_PER_DAY + 0.5)
-                write(rows, row, a, us, LOST_ROW, NONE, n_stages, NONE, caused_by)
+                write(rows, row, a, microsecond(start_us, t), LOST_ROW, NONE, n_stages, NONE, caused_by)
                 row += 1
                 break
             s = to
@@ -284,24 +381,28 @@ def _entry(sources: int) -> Any:
     it keys by the values that a function closes over, and `sources` is one.
     """
 
-    @njit(**NUMBA_OPTIONS)
-    def simulate_customers(x, seed, first, last, horizon, start_us, rows):  # type: ignore[no-untyped-def]
+    @njit(**KERNEL_OPTIONS)
+    def simulate_customers(x, seed, first, last, horizon, start_us, heard, rows, own):  # type: ignore[no-untyped-def]
         """Simulate customers first..last-1 and write their rows; stop early where the buffers are full.
 
-        `x` are the `Tables`; times run from `start_us` on, for `horizon` days. Returns (number of customers finished,
+        `x` are the `Tables`, `heard` the referrals that reach these customers; times run from `start_us` on, for
+        `horizon` days. Returns (number of customers finished,
         rows written); the customer that did not fit can be simulated again and will do the same: draws have no state.
         """
         if sources == 0:  # a hash is not 0: this only keeps the value in the closure
             return 0, 0
-        return _simulate_customers(x, seed, first, last, horizon, start_us, rows)
+        return _simulate_customers(x, seed, first, last, horizon, start_us, heard, rows, own)
 
     return simulate_customers
 
 
-def _hash_of_sources() -> int:
+def hash_of_sources() -> int:
+    """A number that changes with every file that is compiled into the kernel."""
     folder = Path(__file__).parent
-    content = b"".join((folder / name).read_bytes() for name in ("kernel.py", "rng.py", "tables.py"))
+    content = b"".join(
+        (folder / name).read_bytes() for name in ("kernel.py", "rng.py", "rules.py", "tables.py", "word_of_mouth.py")
+    )
     return int.from_bytes(hashlib.sha256(content).digest()[:7], "big") + 1
 
 
-simulate_customers = _entry(_hash_of_sources())
+simulate_customers = _entry(hash_of_sources())

@@ -26,6 +26,10 @@ STREAM_TRIGGER = U64(3)
 STREAM_PAIN = U64(4)
 STREAM_BASKET = U64(5)
 STREAM_EXPERIENCE = U64(6)
+STREAM_SURVEY = U64(7)
+STREAM_REFERRAL = U64(8)
+STREAM_IRRITATION = U64(9)
+STREAM_DEMOGRAPHICS = U64(10)
 
 # error_model="numpy": Python's check for division by zero would keep loops from being vectorised.
 # No fastmath: it contracts multiply-adds and drops infinities, and then two engines no longer agree bit for bit.

@@ -1,40 +1,52 @@
-"""A World as the arrays that the kernel reads: names become indices, parts become columns."""
+"""A recipe as the arrays that the kernel reads: names become indices, parts become columns, dates become days."""
 
 from __future__ import annotations
 
 import math
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from journeysim.moves import LOST
+from journeysim.parts import MONTHS, WEEKDAYS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from journeysim.parts import Calendar
+    from journeysim.simulation.recipe import Recipe
     from journeysim.spec import World
 
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
+    BoolArray = NDArray[np.bool_]
 
 FORWARD, BACK, EXIT = 0, 1, 2
 DIRECTIONS = {"forward": FORWARD, "back": BACK, "exit": EXIT}
 NO_MOVE = -1
+NO_CHANNEL = -1
 
 
 class Tables(NamedTuple):
-    """P personas, S stages, C channels. Moves, pain points and triggers are listed stage by stage; `*_start` (S + 1,)
-    says where each stage's entries begin. Stage S stands for lost. Causes: 0 base, 1..C channels, then pain points.
+    """P personas, S stages, C channels, M moves, D days that the window touches. Moves, pain points and triggers are
+    listed stage by stage; `*_start` (S + 1,) says where each stage's entries begin. Stage S stands for lost. Causes: 0
+    base, 1..C channels, then pain points.
     """
 
     move_start: IntArray
     move_to: IntArray
-    move_rate: FloatArray  # per day
+    move_rate: FloatArray  # (P, M) per day, including the persona's pace or patience and the price
     move_direction: IntArray
     pushed: IntArray  # (S,) the stage that contacts push towards, or NO_MOVE
-    influence: FloatArray  # (S,) multiplies what contacts do
-    is_purchase: NDArray[np.bool_]
-    is_experience: NDArray[np.bool_]
+    influence: FloatArray  # (P, S) multiplies what contacts do, including the price
+    is_purchase: BoolArray
+    is_experience: BoolArray
+    has_survey: BoolArray
+    survey_response: FloatArray  # (S, 2) share that answers CSAT and NPS; 0 where not asked
+    has_demand: BoolArray  # (S,) whether the stage has a calendar
+    demand: FloatArray  # (S, D + 1) integral of its factor from the first midnight on
+    day_fraction: float  # of its first day that is over when the window begins
     pain_start: IntArray
     pain_index: IntArray
     pain_chance: FloatArray
@@ -45,16 +57,26 @@ class Tables(NamedTuple):
     trigger_channel: IntArray
     trigger_chance: FloatArray
     trigger_delay: FloatArray  # days
-    contact_rate: FloatArray  # (P, S) all channels together, per day
+    contact_rate: FloatArray  # (P, S) all channels together at the highest of their calendars, per day
     alias_threshold: NDArray[np.uint64]  # (P, S, C) of 2**32: below it column c, else alias_other
     alias_other: IntArray  # (P, S, C)
     pull: FloatArray  # (P, S, C) including the persona's appeal
     mean_life: FloatArray  # (C,) half-life / ln 2, days
     fatigue: FloatArray  # (C,)
-    channel_active: NDArray[np.bool_]  # (C,)
+    channel_active: BoolArray  # (C,)
+    has_calendar: BoolArray  # (C,)
+    open_share: FloatArray  # (C, D) factor of the day / highest factor
+    has_synergy: BoolArray  # (C,) whether meeting it changes the pull of others
+    synergy: FloatArray  # (C, C) [met, changed]
+    service: FloatArray  # (C,) added to satisfaction per contact
+    tolerated: FloatArray  # (C,) pressure; infinite where contacts never irritate
+    forgets: FloatArray  # (C,) ln 2 / forgotten_days
+    irritation_loses: FloatArray  # (C,)
+    irritation_hurts: FloatArray  # (C,)
+    is_plain: BoolArray  # (C,) active, and none of the rules from has_calendar on
+    has_memory: bool  # whether a channel has synergy or irritates
     reach: FloatArray  # (P, S, C)
     persona_until: FloatArray  # (P,) cumulative shares
-    pace: FloatArray
     patience: FloatArray
     pain_sensitivity: FloatArray
     satisfaction: FloatArray
@@ -63,37 +85,79 @@ class Tables(NamedTuple):
     experience_shift: float
     experience_sd: float
     satisfaction_effect: float
+    advocates: BoolArray  # (S,)
+    referral_rate: FloatArray  # (P,) per day, of an advocate
+    word_of_mouth: int  # the channel that a referral is a contact on, or NO_CHANNEL
+    referral_delay: float  # days
+    market_size: int
 
 
-def tables(world: World) -> Tables:
-    """The arrays of a world."""
+def tables(recipe: Recipe) -> Tables:
+    """The arrays of a recipe."""
+    world = recipe.world
     stages, channels, personas = world.stages, world.channels, world.personas
     index = {name: i for i, name in enumerate((*world.stage_names, LOST))}
     channel_index = {name: i for i, name in enumerate(world.channel_names)}
 
     moves = [(s.name, to, rate) for s in stages for to, rate in s.moves_per_day.items()]
+    directions = [world.direction(origin, to) for origin, to, _ in moves]
     pains = sorted(enumerate(world.pain_points), key=lambda numbered: index[numbered[1].stage])
     triggers = [(t, c.name) for s in stages for c in channels for t in c.triggers if t.entering == s.name]
     pushed = [world.pushed_move(s) for s in stages]
+    dear = np.array([[_price_factor(world, p.price_elasticity, to) for _, to, _ in moves] for p in personas])
+    pace = {"forward": [p.pace for p in personas], "back": [1.0 for _ in personas]}
+    pace["exit"] = [1.0 / p.patience for p in personas]
 
+    per_day = np.array([_factors(c.calendar, recipe) for c in channels]).reshape(len(channels), _n_days(recipe))
+    highest = per_day.max(axis=1, initial=0.0)
     rates = np.array(
         [
             [[c.contacts_per_day.get(s.name, 0.0) * p.reach_of(c.name, s.name) for c in channels] for s in stages]
             for p in personas
         ]
     ).reshape(len(personas), len(stages), len(channels))
+    rates = rates * highest
     alias = [[_alias_table(rates[p, s]) for s in range(len(stages))] for p in range(len(personas))]
     shares = np.cumsum([p.share for p in personas])
+    demand = np.array([_factors(s.calendar, recipe) for s in stages])
+    irritations = [c.irritation for c in channels]
+    synergy = np.array([[k.synergy.get(c.name, 1.0) for k in channels] for c in channels]).reshape(2 * (len(channels),))
+    active = np.array([c.active for c in channels], dtype=bool)
+    has_calendar = (per_day != highest[:, None]).any(axis=1)
+    has_synergy = (synergy != 1).any(axis=1)
+    irritates = np.array([i is not None for i in irritations], dtype=bool)
+    service = _floats(c.service for c in channels)
+    talk = world.word_of_mouth
 
     return Tables(
         move_start=_starts([origin for origin, _, _ in moves], index, len(stages)),
         move_to=_ints(index[to] for _, to, _ in moves),
-        move_rate=_floats(rate for _, _, rate in moves),
-        move_direction=_ints(DIRECTIONS[world.direction(origin, to)] for origin, to, _ in moves),
+        move_rate=np.array([rate for _, _, rate in moves])
+        * np.array([pace[way] for way in directions]).reshape(len(moves), len(personas)).T
+        * dear.reshape(len(personas), len(moves)),
+        move_direction=_ints(DIRECTIONS[way] for way in directions),
         pushed=_ints(NO_MOVE if to is None else index[to] for to in pushed),
-        influence=_floats(s.influence for s in stages),
+        influence=np.array(
+            [
+                [
+                    s.influence * _price_factor(world, p.price_elasticity, to)
+                    for s, to in zip(stages, pushed, strict=True)
+                ]
+                for p in personas
+            ]
+        ),
         is_purchase=np.array([s.purchase for s in stages]),
         is_experience=np.array([s.experience for s in stages]),
+        has_survey=np.array([bool(s.surveys) for s in stages]),
+        survey_response=np.array(
+            [
+                [max((q.response for q in s.surveys if q.kind == kind), default=0.0) for kind in ("csat", "nps")]
+                for s in stages
+            ]
+        ),
+        has_demand=(demand != 1).any(axis=1),
+        demand=np.pad(np.cumsum(demand, axis=1), ((0, 0), (1, 0))),
+        day_fraction=_day_fraction(recipe.start),
         pain_start=_starts([pain.stage for _, pain in pains], index, len(stages)),
         pain_index=_ints(k for k, _ in pains),
         pain_chance=_floats(pain.chance for _, pain in pains),
@@ -112,21 +176,66 @@ def tables(world: World) -> Tables:
         ).reshape(rates.shape),
         mean_life=_floats(c.half_life_days / math.log(2) for c in channels),
         fatigue=_floats(c.fatigue for c in channels),
-        channel_active=np.array([c.active for c in channels], dtype=bool),
+        channel_active=active,
+        has_calendar=has_calendar,
+        open_share=per_day / np.where(highest > 0, highest, 1.0)[:, None],
+        has_synergy=has_synergy,
+        synergy=synergy,
+        service=service,
+        tolerated=_floats(i.tolerated if i else np.inf for i in irritations),
+        forgets=_floats(math.log(2) / i.forgotten_days if i else 0.0 for i in irritations),
+        irritation_loses=_floats(i.loses if i else 0.0 for i in irritations),
+        irritation_hurts=_floats(i.hurts if i else 0.0 for i in irritations),
+        is_plain=active & ~has_calendar & ~has_synergy & ~irritates & (service == 0),
+        has_memory=bool((has_synergy | irritates).any()),
         reach=np.array([[[p.reach_of(c.name, s.name) for c in channels] for s in stages] for p in personas]).reshape(
             rates.shape
         ),
         persona_until=shares / shares[-1],
-        pace=_floats(p.pace for p in personas),
         patience=_floats(p.patience for p in personas),
         pain_sensitivity=_floats(p.pain for p in personas),
         satisfaction=_floats(p.satisfaction for p in personas),
-        basket_median=_floats(world.basket.median * p.spending for p in personas),
+        basket_median=_floats(world.basket.median * world.price * p.spending for p in personas),
         basket_log_sd=world.basket.log_sd,
         experience_shift=world.product_experience.mean_shift,
         experience_sd=world.product_experience.sd,
         satisfaction_effect=world.satisfaction_effect,
+        advocates=np.array([s.advocates for s in stages]),
+        referral_rate=_floats(talk.referrals_per_day * p.talk if talk else 0.0 for p in personas),
+        word_of_mouth=channel_index[talk.channel] if talk else NO_CHANNEL,
+        referral_delay=talk.delay_days if talk else 1.0,
+        market_size=world.market_size,
     )
+
+
+def _price_factor(world: World, elasticity: float, target: str | None) -> float:
+    """What the price does to hazards of moves to a purchase: price ** -elasticity."""
+    return world.price**-elasticity if target in world.purchase_stages else 1.0
+
+
+def _day_fraction(start: datetime) -> float:
+    """Share of its first day, in UTC, that is over when the window begins."""
+    midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
+    return (start - midnight) / timedelta(days=1)
+
+
+def _n_days(recipe: Recipe) -> int:
+    return int(_day_fraction(recipe.start) + recipe.horizon_days) + 1
+
+
+def _factors(calendar: Calendar, recipe: Recipe) -> FloatArray:
+    """(D,) what a calendar multiplies rates by, on each day that the window touches."""
+    days = np.datetime64(recipe.start.date(), "D") + np.arange(_n_days(recipe))
+    weekday = (days.astype(np.int64) + 3) % 7  # the epoch was a Thursday
+    month = days.astype("datetime64[M]").astype(np.int64) % 12
+    factors: FloatArray = np.array([calendar.weekdays.get(name, 1.0) for name in WEEKDAYS])[weekday]
+    factors *= np.array([calendar.months.get(name, 1.0) for name in MONTHS])[month]
+    if calendar.flights:
+        flights = np.full(len(days), calendar.outside_flights)
+        for flight in calendar.flights:
+            flights[flight.from_day : flight.until_day] = flight.times
+        factors *= flights
+    return factors
 
 
 def _ints(values: object) -> IntArray:
