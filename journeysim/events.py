@@ -37,7 +37,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "channel": "of a touch, else null",
     "stage": "the stage the customer is in after the row; null where unknown",
     "pain_point": "which barrier was met, else null",
-    "value": "of a purchase, in the currency of the log; of a survey, the score; else null",
+    "value": "of a purchase, in the currency of the log; of a survey, the score; of a call at a desk, minutes waited",
     "cost": "of a touch, in the currency of the log, else null",
     "cause": "simulated logs: the channel that caused a move, a pain point, or base",
 }

@@ -59,3 +59,11 @@ def assert_same_mean(a, b, false_alarm=FALSE_ALARM):
     error = math.sqrt(np.var(a) / len(a) + np.var(b) / len(b))
     z = (np.mean(a) - np.mean(b)) / error if error else 0.0
     assert abs(z) <= stats.norm.isf(false_alarm / 2), f"means {np.mean(a):.5f} and {np.mean(b):.5f}; z = {z:.1f}"
+
+
+def assert_student(values, expected, false_alarm=FALSE_ALARM):
+    """Independent values, such as the means of independent markets, fit their expectation (t; holds as far as the
+    central limit does).
+    """
+    p_value = stats.ttest_1samp(values, expected).pvalue
+    assert p_value >= false_alarm, f"mean {np.mean(values):.5f}, want {expected:.5f}; p-value {p_value:.1e}"

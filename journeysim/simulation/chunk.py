@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from journeysim.spec import World
 
 U64 = np.uint64
+VALUED = np.isin(np.arange(len(KINDS)), (PURCHASE, CSAT, NPS))  # by kind
 
 
 def simulate_range(recipe: Recipe, x: Tables, first: int, last: int) -> tuple[list[pa.Table], pa.Table]:
@@ -49,7 +50,7 @@ def simulate_range(recipe: Recipe, x: Tables, first: int, last: int) -> tuple[li
             own(x),
         )
         if done:
-            events.append(_table(recipe.world, rows, n_rows))
+            events.append(to_table(recipe.world, rows, n_rows, VALUED[rows.kind[:n_rows]]))
             personas.append(rows.persona[:done])
         begin += done
         capacity *= 2
@@ -72,8 +73,8 @@ def _buffers(capacity: int, n_customers: int) -> Rows:
     )
 
 
-def _table(world: World, rows: Rows, n: int) -> pa.Table:
-    """The rows as an Arrow table, without copying what the kernel wrote."""
+def to_table(world: World, rows: Rows, n: int, has_value: NDArray[np.bool_]) -> pa.Table:
+    """The first n rows as an Arrow table, without copying; `has_value` (n,) says which values are not null."""
     pains = world.pain_point_names
     cost_of = np.array([*(c.cost_per_contact for c in world.channels), 0.0])
     is_touch = rows.kind[:n] == TOUCH
@@ -85,7 +86,7 @@ def _table(world: World, rows: Rows, n: int) -> pa.Table:
         "channel": _named(rows.channel[:n], world.channel_names),
         "stage": _named(rows.stage[:n], (*world.stage_names, LOST)),
         "pain_point": _named(rows.pain[:n], pains),
-        "value": _column(pa.float64(), rows.value[:n], valid=np.isin(rows.kind[:n], (PURCHASE, CSAT, NPS))),
+        "value": _column(pa.float64(), rows.value[:n], valid=has_value),
         "cost": _column(pa.float64(), cost, valid=is_touch),
         "cause": _named(rows.cause[:n], (BASE, *world.channel_names, *pains)),
     }

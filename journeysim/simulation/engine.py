@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from journeysim.events import EventLog
-from journeysim.simulation.chunk import simulate_range
+from journeysim.simulation.engines import Engine, couples_customers, range_simulator
 from journeysim.simulation.recipe import START, Recipe, whole_number
 from journeysim.simulation.tables import tables
 
@@ -30,6 +30,7 @@ def simulate(
     horizon_days: float,
     seed: int,
     start: datetime = START,
+    engine: Engine = "auto",
     threads: int | None = None,
     chunk_customers: int = CHUNK_CUSTOMERS,
     on_progress: Callable[[int], None] | None = None,
@@ -45,20 +46,22 @@ def simulate(
     horizon_days : length of the window in days, > 0
     seed : 0 <= seed < 2**64
     start : when the window begins; a time without zone is taken as UTC
+    engine : `compiled`, or `simpy` for worlds with desks; `auto` picks. Where both can run their logs are the same
     threads : how many to use, by default one per core
     chunk_customers : customers per unit of work
     on_progress : called with the number of customers finished, each time a chunk is done
 
     Raises
     ------
-    InputError : a number is out of its range
+    InputError : a number is out of its range, or the engine cannot run the world
     """
     whole_number("chunk_customers", chunk_customers, 1, 2**31)
     threads = (os.cpu_count() or 1) if threads is None else threads
     whole_number("threads", threads, 1, 1024)
     recipe = Recipe(world, n_customers, horizon_days, seed, start)
     x = tables(recipe)
-    if world.word_of_mouth:  # the customers of a market are simulated together
+    simulate_range = range_simulator(world, engine)
+    if couples_customers(world, engine):
         chunk_customers = math.ceil(chunk_customers / world.market_size) * world.market_size
 
     def run(first: int) -> tuple[list[pa.Table], pa.Table]:

@@ -30,6 +30,7 @@ STREAM_SURVEY = U64(7)
 STREAM_REFERRAL = U64(8)
 STREAM_IRRITATION = U64(9)
 STREAM_DEMOGRAPHICS = U64(10)
+STREAM_DESK = U64(11)
 
 # error_model="numpy": Python's check for division by zero would keep loops from being vectorised.
 # No fastmath: it contracts multiply-adds and drops infinities, and then two engines no longer agree bit for bit.
@@ -82,7 +83,8 @@ def uniform(low, high):  # type: ignore[no-untyped-def]
 
     Not 53: the middle of the last of 2**53 cells, 1 - 2**-54, is no float and rounds to 1.
     """
-    return ((((high << SHIFT32) | low) >> SHIFT12) + 0.5) * 2.0**-52
+    # cast, since words that have been through Python come back as signed integers
+    return ((((U64(high) << SHIFT32) | U64(low)) >> SHIFT12) + 0.5) * 2.0**-52
 
 
 @njit(inline="always", **NUMBA_OPTIONS)
