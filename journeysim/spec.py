@@ -84,6 +84,9 @@ class World(Part):
         default=ProductExperience(), description="what use does to satisfaction"
     )
     price: PositiveMultiplier = Field(default=1.0, description="of the product, relative to what the basket assumes")
+    horizon_days: Annotated[float, Field(gt=0, le=36500)] = Field(
+        default=180.0, description="days of the window this world is made for; commands take it unless told otherwise"
+    )
     market_size: Annotated[int, Field(ge=2, le=10_000_000)] = Field(
         default=10_000, description="customers per market: within one, word travels and desks are shared"
     )

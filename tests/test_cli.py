@@ -15,9 +15,11 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from journeysim import cli, worlds
+from journeysim import worlds
 from journeysim.bayes import StageModel
 from journeysim.cli import app
+from journeysim.cli import simulate as simulate_command
+from journeysim.cli.results import print_forecasts
 from journeysim.errors import InputError
 from journeysim.log_files import read_log
 
@@ -348,7 +350,7 @@ def test_simulate_ends_with_events_seconds_speed_and_hash(folder):
 
 
 def test_seconds_are_events_times_the_time_of_one(monkeypatch, folder):
-    monkeypatch.setattr(cli, "time", SimpleNamespace(perf_counter=iter([10.0, 12.5]).__next__))
+    monkeypatch.setattr(simulate_command, "time", SimpleNamespace(perf_counter=iter([10.0, 12.5]).__next__))
     printed = run("simulate", "impulse-purchase", "--customers", 200, "--days", 30, "--out", folder / "log")
     events, each = read_log(folder / "log").n_events, int(re.search(r"(\d+) ns per event", printed)[1])
     assert " in 2.50 s (" in printed
@@ -439,7 +441,7 @@ def test_scenarios_of_any_name_stand_above_their_numbers(capsys):
     row = {"measure": "conversion", "days": 90.0, "baseline": 0.1, "forecast": 0.12}
     change = {"difference": 0.02, "low": 0.01, "high": 0.03, "p_improves": 1.0, "unseen": None}
     none = {"difference": 0.0, "low": 0.0, "high": 0.0, "p_improves": None, "unseen": None}
-    cli._print_forecasts(pl.DataFrame([{"scenario": name, **row, **change}, {"scenario": "idle", **row, **none}]))
+    print_forecasts(pl.DataFrame([{"scenario": name, **row, **change}, {"scenario": "idle", **row, **none}]))
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     assert f"  {name}".rstrip() in lines
     assert [line.split() for line in lines[4::2]] == [

@@ -186,8 +186,8 @@ def test_waiting_takes_from_satisfaction_by_the_hour():
     satisfaction = np.maximum(1 - 0.25 * both["hours"].to_numpy(), 0)
     assert (satisfaction < 0.9).sum() > 200
     assert_student((both["score"].to_numpy() / 10 - satisfaction)[satisfaction < 0.99], 0.0)
+    less = np.maximum(1 - 0.2 * both["hours"].to_numpy(), 0)
     with pytest.raises(AssertionError):
-        less = np.maximum(1 - 0.2 * both["hours"].to_numpy(), 0)
         assert_student((both["score"].to_numpy() / 10 - less)[satisfaction < 0.99], 0.0)
 
 

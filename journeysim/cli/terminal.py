@@ -1,0 +1,73 @@
+"""What a terminal shows: output and errors, bars, titles, tables."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from journeysim.outputs import OnProgress
+
+out = Console()
+err = Console(stderr=True)
+
+
+@contextmanager
+def progress() -> Iterator[OnProgress]:
+    """Bars in a terminal, nothing elsewhere."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, disable=not err.is_terminal) as bars:
+        tasks: dict[str, int] = {}
+
+        def on_progress(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = bars.add_task(step, total=total)
+            bars.update(tasks[step], completed=done)  # type: ignore[arg-type]
+
+        yield on_progress
+
+
+def print_by_scenario(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Rows of scenario, label and numbers; the name of a scenario stands above its rows and may be of any length."""
+    widths = [max(map(len, column)) for column in zip(*(row[1:] for row in rows), strict=True)]
+    widths = [max(pair) for pair in zip(widths, map(len, ("", *headings)), strict=True)]
+
+    def line(label: str, *numbers: str) -> str:
+        cells = (number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True))
+        return "   ".join((f"    {label:<{widths[0]}}", *cells)).rstrip()
+
+    print_line(line("", *headings), style="bold")
+    scenario = None
+    for name, *cells in rows:
+        if name != scenario:
+            print_line(f"  {name}", style="bold")
+            scenario = name
+        print_line(line(*cells))
+
+
+def print_title(title: str) -> None:
+    """A heading after an empty line."""
+    print_line(f"\n{title}", style="bold")
+
+
+def print_line(text: str, style: str = "") -> None:
+    """A line as it is: names are no markup, and nothing is folded."""
+    out.print(Text(text, style=style), soft_wrap=True)
+
+
+def say_where(path: Path) -> None:
+    """Where the result stands."""
+    print_line(f"\nWritten: {path}")
