@@ -159,20 +159,33 @@ class World(Part):
             return stage.pushes_to
         return next((to for to in stage.moves_per_day if self.direction(stage.name, to) == "forward"), None)
 
-    def without(self, *channels: str) -> World:
+    def without(self, *channels: str, stages: Sequence[str] | None = None) -> World:
         """This world with channels switched off: their contacts are drawn but never made.
 
         All other draws stay the same, so two simulations with the same seed differ only by what the channels cause.
 
+        Parameters
+        ----------
+        stages : where they are switched off; by default everywhere
+
         Raises
         ------
-        InputError : a name is not a channel of this world
+        InputError : a name is not a channel or a stage of this world
         """
-        for name in channels:
-            if name not in self.channel_names:
-                hint = did_you_mean(name, self.channel_names)
-                raise InputError(f"World {self.name!r} has no channel {name!r} ({hint}).")
-        kept = tuple(c.model_copy(update={"active": False}) if c.name in channels else c for c in self.channels)
+        for what, names, known in (
+            ("channel", channels, self.channel_names),
+            ("stage", stages or (), self.stage_names),
+        ):
+            for name in names:
+                if name not in known:
+                    raise InputError(f"World {self.name!r} has no {what} {name!r} ({did_you_mean(name, known)}).")
+
+        def silenced(channel: Channel) -> Channel:
+            if stages is None:
+                return channel.model_copy(update={"active": False})
+            return channel.model_copy(update={"silent_in": tuple(dict.fromkeys((*channel.silent_in, *stages)))})
+
+        kept = tuple(silenced(channel) if channel.name in channels else channel for channel in self.channels)
         return self.model_copy(update={"channels": kept})
 
 
@@ -223,6 +236,8 @@ def _channel_problems(world: World) -> Iterator[Problem]:
             if isinstance(by_stage, Mapping):
                 for stage in by_stage:
                     yield from _unknown(("channels", i, field, stage), stage, world.stage_names, "stage")
+        for j, stage in enumerate(channel.silent_in):
+            yield from _unknown(("channels", i, "silent_in", j), stage, world.stage_names, "stage")
         for other in channel.synergy:
             yield from _unknown(("channels", i, "synergy", other), other, world.channel_names, "channel")
             if other == channel.name:

@@ -324,7 +324,7 @@ def journey(market: Market, me: Customer) -> Process:
             elif t_next == t_contact:
                 drawn = n_contact % rules.CONTACTS_AT_ONCE
                 c, w = int(_contact_channel(x, p, s, words[drawn])), float(effects[drawn])
-                made = x.channel_active[c] and (
+                made = x.channel_active[s, c] and (
                     not x.has_calendar[c] or _is_open(x, seed, who, c, t_next, U64(n_contact))
                 )
                 n_contact += 1
@@ -336,11 +336,11 @@ def journey(market: Market, me: Customer) -> Process:
             elif t_next == t_trigger:
                 j = min(pending, key=lambda trigger: (pending[trigger], trigger))
                 c, w = int(x.trigger_channel[j]), _trigger_effect(seed, who, visit, stay, j - begin)
-                made = x.channel_active[c]
+                made = x.channel_active[s, c]
                 del pending[j]
             elif t_next == t_heard:
                 c, w = x.word_of_mouth, me.heard.pop(0)[1]
-                made = x.channel_active[c]
+                made = x.channel_active[s, c]
             else:
                 log(t_next, REFERRAL, stage=s)
                 named, acts = _referral(x, seed, who, U64(n_referral), recipe.n_customers)

@@ -297,9 +297,9 @@ def _simulate_customers(x, seed, first, last, horizon, start_us, heard, rows, ow
                     drawn = np.int64(n_contact & U64(CONTACTS_AT_ONCE - 1))
                     c = contact_channel(x, p, s, channel_words[drawn])
                     w = effects[drawn]
-                    made = x.is_plain[c]
+                    made = x.is_plain[s, c]
                     if not made:
-                        made = x.channel_active[c] and (
+                        made = x.channel_active[s, c] and (
                             not x.has_calendar[c] or is_open(x, seed, customer, c, t_next, n_contact)
                         )
                     n_contact += U64(1)
@@ -311,13 +311,13 @@ def _simulate_customers(x, seed, first, last, horizon, start_us, heard, rows, ow
                 elif t_next == t_trigger:
                     c = x.trigger_channel[next_trigger]
                     w = trigger_effect(seed, customer, visit, U64(s << 16), next_trigger - x.trigger_start[s])
-                    made = x.channel_active[c]
+                    made = x.channel_active[s, c]
                     pending[next_trigger] = np.inf
                     t_trigger, next_trigger = first_trigger(x, s, pending)
                 elif t_next == t_heard:
                     c = x.word_of_mouth
                     w = heard.effect[h]
-                    made = x.channel_active[c]
+                    made = x.channel_active[s, c]
                     h += 1
                     t_heard = heard.time[h] if h < h_end else np.inf
                 else:
@@ -342,7 +342,7 @@ def _simulate_customers(x, seed, first, last, horizon, start_us, heard, rows, ow
                     if t_pushed < t_move:
                         t_move, to, caused_by = t_pushed, x.pushed[s], 1 + c
                 fresh[c] *= x.fatigue[c]
-                if x.is_plain[c]:
+                if x.is_plain[s, c]:
                     continue
                 if x.has_synergy[c]:
                     meet_first(x, c, met, fresh)

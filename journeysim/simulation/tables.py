@@ -63,9 +63,9 @@ class Tables(NamedTuple):
     pull: FloatArray  # (P, S, C) including the persona's appeal
     mean_life: FloatArray  # (C,) half-life / ln 2, days
     fatigue: FloatArray  # (C,)
-    channel_active: BoolArray  # (C,)
-    has_calendar: BoolArray  # (C,)
-    open_share: FloatArray  # (C, D) factor of the day / highest factor
+    channel_active: BoolArray  # (S, C) whether contacts made in the stage are made
+    has_calendar: BoolArray  # (C,) whether some of its contacts are not made
+    open_share: FloatArray  # (C, D) share of the contacts drawn that are made: factor of the day / highest factor
     has_synergy: BoolArray  # (C,) whether meeting it changes the pull of others
     synergy: FloatArray  # (C, C) [met, changed]
     service: FloatArray  # (C,) added to satisfaction per contact
@@ -73,7 +73,7 @@ class Tables(NamedTuple):
     forgets: FloatArray  # (C,) ln 2 / forgotten_days
     irritation_loses: FloatArray  # (C,)
     irritation_hurts: FloatArray  # (C,)
-    is_plain: BoolArray  # (C,) active, and none of the rules from has_calendar on
+    is_plain: BoolArray  # (S, C) active, and none of the rules from has_calendar on
     has_memory: bool  # whether a channel has synergy or irritates
     reach: FloatArray  # (P, S, C)
     persona_until: FloatArray  # (P,) cumulative shares
@@ -102,7 +102,7 @@ def tables(recipe: Recipe) -> Tables:
     moves = [(s.name, to, rate) for s in stages for to, rate in s.moves_per_day.items()]
     directions = [world.direction(origin, to) for origin, to, _ in moves]
     pains = sorted(enumerate(world.pain_points), key=lambda numbered: index[numbered[1].stage])
-    triggers = [(t, c.name) for s in stages for c in channels for t in c.triggers if t.entering == s.name]
+    triggers = [(t, c) for s in stages for c in channels for t in c.triggers if t.entering == s.name]
     pushed = [world.pushed_move(s) for s in stages]
     dear = np.array([[_price_factor(world, p.price_elasticity, to) for _, to, _ in moves] for p in personas])
     pace = {"forward": [p.pace for p in personas], "back": [1.0 for _ in personas]}
@@ -116,14 +116,16 @@ def tables(recipe: Recipe) -> Tables:
             for p in personas
         ]
     ).reshape(len(personas), len(stages), len(channels))
-    rates = rates * highest
+    volume = _floats(c.volume for c in channels)
+    rates = rates * highest * np.maximum(volume, 1.0)
+    open_share = per_day / np.where(highest > 0, highest, 1.0)[:, None] * np.minimum(volume, 1.0)[:, None]
     alias = [[_alias_table(rates[p, s]) for s in range(len(stages))] for p in range(len(personas))]
     shares = np.cumsum([p.share for p in personas])
     demand = np.array([_factors(s.calendar, recipe) for s in stages])
     irritations = [c.irritation for c in channels]
     synergy = np.array([[k.synergy.get(c.name, 1.0) for k in channels] for c in channels]).reshape(2 * (len(channels),))
-    active = np.array([c.active for c in channels], dtype=bool)
-    has_calendar = (per_day != highest[:, None]).any(axis=1)
+    active = np.array([[c.active and s.name not in c.silent_in for c in channels] for s in stages], dtype=bool)
+    has_calendar = (open_share != 1).any(axis=1)
     has_synergy = (synergy != 1).any(axis=1)
     irritates = np.array([i is not None for i in irritations], dtype=bool)
     service = _floats(c.service for c in channels)
@@ -165,8 +167,8 @@ def tables(recipe: Recipe) -> Tables:
         pain_loses=_floats(pain.loses for _, pain in pains),
         pain_hurts=_floats(pain.hurts for _, pain in pains),
         trigger_start=_starts([t.entering for t, _ in triggers], index, len(stages)),
-        trigger_channel=_ints(channel_index[name] for _, name in triggers),
-        trigger_chance=_floats(t.chance for t, _ in triggers),
+        trigger_channel=_ints(channel_index[c.name] for _, c in triggers),
+        trigger_chance=_floats(t.chance * c.volume for t, c in triggers),
         trigger_delay=_floats(t.after_days for t, _ in triggers),
         contact_rate=rates.sum(axis=2),
         alias_threshold=np.array([[threshold for threshold, _ in row] for row in alias], dtype=np.uint64),
@@ -178,7 +180,7 @@ def tables(recipe: Recipe) -> Tables:
         fatigue=_floats(c.fatigue for c in channels),
         channel_active=active,
         has_calendar=has_calendar,
-        open_share=per_day / np.where(highest > 0, highest, 1.0)[:, None],
+        open_share=open_share,
         has_synergy=has_synergy,
         synergy=synergy,
         service=service,

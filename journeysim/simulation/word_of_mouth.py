@@ -32,7 +32,7 @@ SILENCE = -1
 def heard_by(recipe: Recipe, x: Tables, first: int, last: int) -> Heard:
     """The referrals that reach customers first..last-1, who make up whole markets."""
     n = last - first
-    if x.word_of_mouth == NO_CHANNEL or not x.channel_active[x.word_of_mouth] or not x.referral_rate.any():
+    if x.word_of_mouth == NO_CHANNEL or not x.channel_active[:, x.word_of_mouth].any() or not x.referral_rate.any():
         return nothing_heard(n)
     starts, times, effects = [np.zeros(1, np.int64)], [], []
     for begin in range(first, last, x.market_size):
