@@ -10,6 +10,7 @@ from small_worlds import rich_world
 
 from journeysim.simulation import chunk as chunk_module
 from journeysim.simulation.engine import simulate
+from journeysim.simulation.rows import empty_rows
 
 WORLD = rich_world()
 N, DAYS = 3000, 90
@@ -41,18 +42,17 @@ def test_one_customer_per_chunk_does_not_change_the_log(before):
 
 @pytest.mark.parametrize("chunk", [1, 3, 10])
 def test_full_buffers_do_not_change_the_log(monkeypatch, chunk):
-    """Customers with far more events than the 64 rows each that buffers begin with."""
+    """Room for two customers at a time, then for less than one: the rest is begun anew."""
     ad = WORLD.channels[0].model_copy(update={"contacts_per_day": {"unaware": 30.0, "interest": 20.0}})
     busy = WORLD.model_copy(update={"channels": (ad, *WORLD.channels[1:])})
-    buffers, sizes = chunk_module._buffers, []
-    monkeypatch.setattr(chunk_module, "_buffers", lambda rows, n: sizes.append(rows) or buffers(10**6, n))
     roomy = run(busy, n_customers=10, threads=1)
-    assert len(sizes) == 1
-    monkeypatch.setattr(chunk_module, "_buffers", lambda rows, n: sizes.append(rows) or buffers(rows, n))
-    tight = run(busy, n_customers=10, threads=1, chunk_customers=chunk)
-    assert len(sizes) > 1 + 10 / chunk
-    assert roomy.n_events > 64 * 10
-    assert tight.equals(roomy)
+    most = max(np.bincount(roomy.customer_codes()))
+    sizes = []
+    monkeypatch.setattr(chunk_module, "empty_rows", lambda n: sizes.append(n) or empty_rows(n))
+    for room in (2 * most, 100):
+        monkeypatch.setattr(chunk_module, "ROWS_AT_ONCE", room)
+        assert run(busy, n_customers=10, threads=1, chunk_customers=chunk).equals(roomy)
+    assert max(sizes) > most > 100
 
 
 def test_other_seeds_give_other_logs(before):

@@ -16,12 +16,13 @@ import simpy
 
 from journeysim.parts import MAX_NAMES, WEEKDAYS
 from journeysim.simulation import rules
-from journeysim.simulation.chunk import to_table
-from journeysim.simulation.kernel import (
+from journeysim.simulation.people import people
+from journeysim.simulation.rng import STREAM_DESK, draw, exponential, uniform
+from journeysim.simulation.rows import (
     CAUSE_BASE,
     CSAT,
+    HAS_VALUE,
     LOST_ROW,
-    MICROSECONDS_PER_DAY,
     NONE,
     NPS,
     PAIN,
@@ -30,10 +31,10 @@ from journeysim.simulation.kernel import (
     STAGE,
     TOUCH,
     Rows,
+    packed,
+    to_table,
 )
-from journeysim.simulation.people import people
-from journeysim.simulation.rng import STREAM_DESK, draw, exponential, uniform
-from journeysim.simulation.tables import EXIT, FORWARD, NO_MOVE
+from journeysim.simulation.tables import EXIT, FORWARD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -57,25 +58,24 @@ def simulate_range_on_simpy(recipe: Recipe, x: Tables, first: int, last: int) ->
     """As `chunk.simulate_range`: events and customers first..last-1, who make up whole markets."""
     rows: list[_Row] = []
     personas: list[int] = []
+    n_rows: list[int] = []
     for begin in range(first, last, x.market_size):
         market = Market(recipe, x, begin, min(begin + x.market_size, last))
         market.run()
         for customer in market.customers:
             rows += customer.rows
             personas.append(customer.persona)
-    codes = np.array(personas, np.uint8)
-    columns = _columns(rows, codes)
-    return [to_table(recipe.world, columns, len(rows), ~np.isnan(columns.value))], people(recipe, first, last, codes)
+            n_rows.append(len(customer.rows))
+    events = to_table(recipe.world, _rows(rows), np.array(n_rows), first, recipe.start_us)
+    return [events], people(recipe, first, last, np.array(personas, np.uint8))
 
 
-_Row = list[Any]  # customer, microsecond, kind, channel, stage, pain, cause, value
+_Row = list[Any]  # time, code, value
 
 
-def _columns(rows: Sequence[_Row], personas: np.ndarray[Any, np.dtype[np.uint8]]) -> Rows:
-    customer, time_us, kind, channel, stage, pain, cause, value = zip(*rows, strict=True)
-    ids, times = np.array(customer, np.int64), np.array(time_us, np.int64)
-    codes = (np.array(column, np.uint8) for column in (kind, channel, stage, pain, cause))
-    return Rows(ids, times, *codes, value=np.array(value, float), persona=personas)  # type: ignore[misc,arg-type]
+def _rows(rows: Sequence[_Row]) -> Rows:
+    time, code, value = (np.array(column) for column in zip(*rows, strict=True))
+    return Rows(time, code + np.where(np.isnan(value), U64(0), U64(HAS_VALUE)), value)
 
 
 @dataclass(slots=True, eq=False)
@@ -210,7 +210,7 @@ def staff_at(desk: Desk, first_weekday: int, day: float) -> int:
 def journey(market: Market, me: Customer) -> Process:
     """The life of a customer in the window, see `kernel._simulate_customers`: the same rules in the same order."""
     x, seed, recipe, who = market.x, market.seed, market.recipe, U64(me.number)
-    horizon, start_us, p = recipe.horizon_days, recipe.start_us, me.persona
+    horizon, p = recipe.horizon_days, me.persona
     n_channels, n_stages = len(x.fatigue), len(x.pushed)
     fresh, met = np.ones(n_channels), np.zeros(n_channels, bool)
     pressure, pressed_at = np.zeros(n_channels), np.zeros(n_channels)
@@ -219,8 +219,7 @@ def journey(market: Market, me: Customer) -> Process:
     purchases = 0
 
     def log(time: float, kind: int, *, channel: int = NONE, stage: int, pain: int = NONE, cause: int = NONE) -> _Row:
-        microsecond = start_us + int(time * MICROSECONDS_PER_DAY + 0.5)
-        row = [me.number, microsecond, kind, channel, stage, pain, cause, UNKNOWN]
+        row = [time, _packed(kind, channel, stage, pain, cause), UNKNOWN]
         me.rows.append(row)
         return row
 
@@ -261,7 +260,7 @@ def journey(market: Market, me: Customer) -> Process:
             forward, out = forward * factor, out / factor
 
         # --- the earliest of the moves that no contact causes ---
-        t_move, to, caused_by = math.inf, NO_MOVE, CAUSE_BASE
+        t_move, to, caused_by = math.inf, n_stages, CAUSE_BASE
         clocks: list[float] = []
         way_out = 0
         for place, m in enumerate(range(x.move_start[s], x.move_start[s + 1])):
@@ -360,10 +359,9 @@ def journey(market: Market, me: Customer) -> Process:
                 if c in market.desks:  # it counts when it has been served
                     me.calls.append(market.env.process(market.desks[c].call(me, w, row)))
                     continue
-            if x.pushed[s] != NO_MOVE:
-                t_pushed = t_next + _influence_time(w, x.pull[p, s, c] * fresh[c], push, x.mean_life[c])
-                if t_pushed < t_move:
-                    t_move, to, caused_by = t_pushed, int(x.pushed[s]), 1 + c
+            t_pushed = t_next + _influence_time(w, x.pull[p, s, c] * fresh[c], push, x.mean_life[c])
+            if t_pushed < t_move:
+                t_move, to, caused_by = t_pushed, int(x.pushed[s]), 1 + c
             fresh[c] *= x.fatigue[c]
             if x.has_synergy[c]:
                 _meet_first(x, c, met, fresh)
@@ -408,6 +406,7 @@ _irritation_time = _interpreted(rules.irritation_time)
 _is_open = _interpreted(rules.is_open)
 _meet_first = _interpreted(rules.meet_first)
 _meets_pain = _interpreted(rules.meets_pain)
+_packed = _interpreted(packed)
 _pain_clock = _interpreted(rules.pain_clock)
 _pressure_after = _interpreted(rules.pressure_after)
 _referral = _interpreted(rules.referral)

@@ -15,7 +15,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from journeysim.simulation.rng import NUMBA_OPTIONS
+from journeysim.simulation.rng import NUMBA_OPTIONS, STREAM_MOVE, draw, log, uniform
+from journeysim.simulation.rows import (
+    CAUSE_BASE,
+    CSAT,
+    HAS_VALUE,
+    LOST_ROW,
+    NONE,
+    NPS,
+    PAIN,
+    PURCHASE,
+    REFERRAL,
+    STAGE,
+    TOUCH,
+    packed,
+)
 from journeysim.simulation.rules import (
     CONTACTS_AT_ONCE,
     CSAT_QUESTION,
@@ -40,7 +54,7 @@ from journeysim.simulation.rules import (
     two_clocks,
     within_bounds,
 )
-from journeysim.simulation.tables import EXIT, FORWARD, NO_MOVE
+from journeysim.simulation.tables import CLOCKS_AT_ONCE, EXIT, FORWARD
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,30 +62,10 @@ if TYPE_CHECKING:
     from journeysim.simulation.tables import Tables
 
 U64 = np.uint64
-TOUCH, STAGE, PURCHASE, PAIN, LOST_ROW, CSAT, NPS, REFERRAL = range(8)  # index into journeysim.events.KINDS
-NONE = 255  # no channel, no pain point, no cause
-CAUSE_BASE = 0
-MICROSECONDS_PER_DAY = 86_400e6
 
 # The kernel allocates nothing, so nothing needs to be counted: counting the references to sixty arrays each time that
 # they are handed to a rule takes ten times as long as the rules do.
 KERNEL_OPTIONS = {**NUMBA_OPTIONS, "_nrt": False}
-
-
-class Rows(NamedTuple):
-    """Where the kernel writes: one entry per row of the log, and one per customer in `persona`."""
-
-    customer: NDArray[np.int64]
-    time_us: NDArray[np.int64]  # microseconds since the epoch
-    kind: NDArray[np.uint8]
-    channel: NDArray[np.uint8]
-    stage: NDArray[np.uint8]
-    pain: NDArray[np.uint8]
-    cause: NDArray[np.uint8]
-    value: NDArray[
-        np.float64
-    ]  # of purchases and surveys; of a referral its day; the others are never written, nor read
-    persona: NDArray[np.uint8]
 
 
 class Own(NamedTuple):
@@ -84,7 +78,8 @@ class Own(NamedTuple):
     n_irritated: NDArray[np.uint64]  # (C,)
     visits: NDArray[np.uint64]  # (S,)
     pending: NDArray[np.float64]  # times of triggered contacts in this stay
-    pains_met: NDArray[np.int64]
+    pains_met: NDArray[np.uint64]
+    clocks: NDArray[np.float64]  # (2, B) of first visits, see draw_first_clocks
     gaps: NDArray[np.float64]  # the next contacts: see rules.draw_contacts
     effects: NDArray[np.float64]
     channel_words: NDArray[np.uint64]
@@ -101,11 +96,24 @@ def own(x: Tables) -> Own:
         n_irritated=np.empty(n_channels, np.uint64),
         visits=np.empty(n_stages, np.uint64),
         pending=np.empty(len(x.trigger_delay)),
-        pains_met=np.empty(len(x.pain_chance), np.int64),
+        pains_met=np.empty(len(x.pain_chance), np.uint64),
+        clocks=np.empty((2, len(x.clock_key))),
         gaps=np.empty(CONTACTS_AT_ONCE),
         effects=np.empty(CONTACTS_AT_ONCE),
         channel_words=np.empty(CONTACTS_AT_ONCE, np.uint64),
     )
+
+
+class People(NamedTuple):
+    """What the kernel says of each customer."""
+
+    persona: NDArray[np.uint8]
+    n_rows: NDArray[np.int64]
+
+
+def empty_people(n: int) -> People:
+    """Room for n customers."""
+    return People(np.empty(n, np.uint8), np.empty(n, np.int64))
 
 
 class Heard(NamedTuple):
@@ -117,82 +125,88 @@ class Heard(NamedTuple):
 
 
 @njit(inline="always", **NUMBA_OPTIONS)
-def microsecond(start_us, t):  # type: ignore[no-untyped-def]
-    """The time t days after the start, rounded to microseconds."""
-    return start_us + np.int64(t * MICROSECONDS_PER_DAY + 0.5)
+def write(rows, row, time, code):  # type: ignore[no-untyped-def]
+    """Write one row; the number of the next. Numbers of rows are unsigned: a signed index may count from the end."""
+    rows.time[row] = time
+    rows.code[row] = code
+    return row + U64(1)
 
 
 @njit(inline="always", **NUMBA_OPTIONS)
-def write(rows, row, customer, time_us, kind, channel, stage, pain, cause):  # type: ignore[no-untyped-def]
-    """Write one row of the log."""
-    rows.customer[row] = customer
-    rows.time_us[row] = time_us
-    rows.kind[row] = kind
-    rows.channel[row] = channel
-    rows.stage[row] = stage
-    rows.pain[row] = pain
-    rows.cause[row] = cause
+def write_value(rows, row, time, code, value):  # type: ignore[no-untyped-def]
+    """Write one row with a value; the number of the next."""
+    rows.value[row] = value
+    return write(rows, row, time, code | U64(HAS_VALUE))
 
 
 @njit(inline="always", **NUMBA_OPTIONS)
-def enter_stage(x, seed, a, p, s, us, visit, purchases, satisfaction, caused_by, pains_met, rows, row):  # type: ignore[no-untyped-def]
+def enter_stage(x, seed, customer, p, s, t, visit, purchases, satisfaction, pains_met, rows, row):  # type: ignore[no-untyped-def]
     """What happens at once on entering a stage, in this order: purchase, experience, pain points, surveys.
 
     Returns (row, purchases, satisfaction, the product of `slows`, the number of pain points met).
     """
-    customer = U64(a)
-    stay = U64(s << 16)
-    write(rows, row, a, us, STAGE, NONE, s, NONE, caused_by)
-    row += 1
+    stay = s << U64(16)
     if x.is_purchase[s]:
-        rows.value[row] = basket_value(x, seed, customer, p, purchases)
-        write(rows, row, a, us, PURCHASE, NONE, s, NONE, NONE)
+        value = basket_value(x, seed, customer, p, purchases)
+        row = write_value(rows, row, t, packed(PURCHASE, NONE, s, NONE, NONE), value)
         purchases += U64(1)
-        row += 1
     if x.is_experience[s]:
         satisfaction = after_experience(x, seed, customer, visit, stay, satisfaction)
-    slows, n_met = 1.0, 0
-    for k in range(x.pain_start[s], x.pain_start[s + 1]):
+    slows, n_met = 1.0, U64(0)
+    for k in range(x.pain_start[s], x.pain_start[s + U64(1)]):
         if meets_pain(x, seed, customer, p, visit, stay, k, k - x.pain_start[s]):
             slows *= x.pain_slows[k]
             pains_met[n_met] = k
-            n_met += 1
+            n_met += U64(1)
             satisfaction = within_bounds(satisfaction - x.pain_hurts[k])
-            write(rows, row, a, us, PAIN, NONE, s, x.pain_index[k], NONE)
-            row += 1
+            row = write(rows, row, t, packed(PAIN, NONE, s, x.pain_index[k], NONE))
     if x.has_survey[s]:
         for question in range(2):
             score = survey_score(x, seed, customer, s, visit, stay, question, satisfaction)
             if score >= 0:
-                rows.value[row] = score
-                write(rows, row, a, us, CSAT if question == CSAT_QUESTION else NPS, NONE, s, NONE, NONE)
-                row += 1
+                kind = CSAT if question == CSAT_QUESTION else NPS
+                row = write_value(rows, row, t, packed(kind, NONE, s, NONE, NONE), float(score))
     return row, purchases, satisfaction, slows, n_met
 
 
 @njit(inline="always", **NUMBA_OPTIONS)
-def start_clocks(x, seed, customer, p, s, t, visit, forward, out, pains_met, n_met):  # type: ignore[no-untyped-def]
+def draw_first_clocks(x, seed, customer, clocks):  # type: ignore[no-untyped-def]
+    """The clocks of first visits, all stages at once: see `draw_contacts`. `two_clocks` draws the same."""
+    for begin in range(U64(0), U64(len(x.clock_key)), U64(CLOCKS_AT_ONCE)):
+        for i in range(begin, begin + U64(CLOCKS_AT_ONCE)):
+            r0, r1, r2, r3 = draw(seed, customer, STREAM_MOVE, U64(0), x.clock_key[i])
+            clocks[U64(0), i] = uniform(r0, r1)
+            clocks[U64(1), i] = uniform(r2, r3)
+        for i in range(begin, begin + U64(CLOCKS_AT_ONCE)):
+            clocks[U64(0), i] = -log(clocks[U64(0), i])
+        for i in range(begin, begin + U64(CLOCKS_AT_ONCE)):
+            clocks[U64(1), i] = -log(clocks[U64(1), i])
+
+
+@njit(inline="always", **NUMBA_OPTIONS)
+def start_clocks(x, seed, customer, p, s, t, visit, forward, out, pains_met, n_met, clocks):  # type: ignore[no-untyped-def]
     """The earliest of the moves that no contact causes: (when, where to, cause)."""
-    stay = U64(s << 16)
-    t_move, to, cause = np.inf, NO_MOVE, CAUSE_BASE
-    way_out = 0
-    first = x.move_start[s]
-    next_spent = 0.0
-    for m in range(first, x.move_start[s + 1]):
-        if (m - first) & 1 == 0:
-            spent, next_spent = two_clocks(seed, customer, visit, stay, (m - first) >> 1)
+    stay = s << U64(16)
+    t_move, to, cause = np.inf, U64(0), U64(CAUSE_BASE)
+    way_out = U64(0)
+    first, last = x.move_start[s], x.move_start[s + U64(1)]
+    drawn = visit == U64(0) and len(x.clock_key) > 0
+    block = x.clock_start[s]
+    spent = next_spent = 0.0
+    for m in range(first, last):
+        second = (m - first) & U64(1)
+        if drawn:
+            spent = clocks[second, block + (m - first >> U64(1))]
+        elif second == U64(0):
+            spent, next_spent = two_clocks(seed, customer, visit, stay, m - first >> U64(1))
         else:
             spent = next_spent
-        rate = x.move_rate[p, m]
         direction = x.move_direction[m]
-        if direction == FORWARD:
-            rate *= forward
-        elif direction == EXIT:
-            rate *= out
+        rate = x.move_rate[p, m] * (forward if direction == FORWARD else (out if direction == EXIT else 1.0))
         if rate > 0.0:
             t_clock = time_spent(x, s, t, spent / rate, direction == FORWARD)
             if t_clock < t_move:
-                t_move, to, cause = t_clock, x.move_to[m], CAUSE_BASE
+                t_move, to, cause = t_clock, x.move_to[m], U64(CAUSE_BASE)
         if direction == EXIT:
             loses = 1.0
             for i in range(n_met):
@@ -203,8 +217,9 @@ def start_clocks(x, seed, customer, p, s, t, visit, forward, out, pains_met, n_m
                 if added > 0.0:
                     t_clock = t + pain_clock(seed, customer, visit, stay, k - x.pain_start[s], way_out) / added
                     if t_clock < t_move:
-                        t_move, to, cause = t_clock, x.move_to[m], 1 + len(x.fatigue) + x.pain_index[k]
-            way_out += 1
+                        t_move, to = t_clock, x.move_to[m]
+                        cause = U64(1) + U64(len(x.fatigue)) + x.pain_index[k]
+            way_out += U64(1)
     return t_move, to, cause
 
 
@@ -212,32 +227,32 @@ def start_clocks(x, seed, customer, p, s, t, visit, forward, out, pains_met, n_m
 def start_triggers(x, seed, customer, p, s, t, visit, pending):  # type: ignore[no-untyped-def]
     """Times of the contacts that this entry triggers, into `pending`."""
     begin = x.trigger_start[s]
-    for j in range(begin, x.trigger_start[s + 1]):
-        fires = trigger_fires(x, seed, customer, p, s, visit, U64(s << 16), j, j - begin)
+    for j in range(begin, x.trigger_start[s + U64(1)]):
+        fires = trigger_fires(x, seed, customer, p, s, visit, s << U64(16), j, j - begin)
         pending[j] = t + x.trigger_delay[j] if fires else np.inf
 
 
 @njit(inline="always", **NUMBA_OPTIONS)
 def first_trigger(x, s, pending):  # type: ignore[no-untyped-def]
     """The next triggered contact: (when, which)."""
-    t_trigger, which = np.inf, 0
-    for j in range(x.trigger_start[s], x.trigger_start[s + 1]):
+    t_trigger, which = np.inf, x.trigger_start[s]
+    for j in range(x.trigger_start[s], x.trigger_start[s + U64(1)]):
         if pending[j] < t_trigger:
             t_trigger, which = pending[j], j
     return t_trigger, which
 
 
 @njit(**{**KERNEL_OPTIONS, "cache": False})  # cached with the entry below
-def _simulate_customers(x, seed, first, last, horizon, start_us, heard, rows, own):  # type: ignore[no-untyped-def]
-    fresh, met, pressure, pressed_at, n_irritated, visits, pending, pains_met, gaps, effects, channel_words = own
-    capacity = len(rows.time_us)
-    n_stages = len(x.pushed)
-    row = 0
-    for a in range(first, last):
+def _simulate_customers(x, seed, first, last, horizon, heard, rows, people, own):  # type: ignore[no-untyped-def]
+    fresh, met, pressure, pressed_at, n_irritated, visits, pending, pains_met, clocks, gaps, effects, words = own
+    capacity = U64(len(rows.time))
+    n_stages = U64(len(x.pushed))
+    row = U64(0)
+    for n_done in range(U64(last - first)):
         row_before = row
-        customer = U64(a)
+        customer = U64(first) + n_done
         p = pick_persona(x, seed, customer)
-        rows.persona[a - first] = p
+        people.persona[n_done] = p
         fresh[:] = 1.0
         visits[:] = U64(0)
         if x.has_memory:
@@ -247,55 +262,64 @@ def _simulate_customers(x, seed, first, last, horizon, start_us, heard, rows, ow
             n_irritated[:] = U64(0)
         satisfaction = x.satisfaction[p]
         purchases = U64(0)
+        draw_first_clocks(x, seed, customer, clocks)
 
         # The contact process: one unit exponential, spent at the rate of the stage the customer is in.
         n_contact = U64(0)
-        draw_contacts(seed, customer, n_contact, gaps, channel_words, effects)
-        until_contact = gaps[0]
+        draw_contacts(seed, customer, n_contact, gaps, words, effects)
+        until_contact = gaps[U64(0)]
 
         # Referrals likewise: those made, spent at the rate of the stage, and those heard, which come by themselves.
         n_referral = U64(0)
         until_referral = referral_gap(seed, customer, n_referral) if x.referral_rate[p] > 0.0 else np.inf
-        h, h_end = heard.start[a - first], heard.start[a - first + 1]
+        h, h_end = U64(heard.start[n_done]), U64(heard.start[n_done + U64(1)])
         t_heard = heard.time[h] if h < h_end else np.inf
 
         t = 0.0
-        s = 0
-        caused_by = NONE
+        s = U64(0)
+        caused_by = U64(NONE)
         while True:
             # --- enter stage s at time t ---
-            if row + 4 + x.pain_start[s + 1] - x.pain_start[s] > capacity:
-                return a - first, row_before
+            if row + x.rows_of_stay[s] > capacity:
+                return n_done, row_before
             visit = visits[s]
             visits[s] += U64(1)
-            us = microsecond(start_us, t)
-            row, purchases, satisfaction, slows, n_met = enter_stage(
-                x, seed, a, p, s, us, visit, purchases, satisfaction, caused_by, pains_met, rows, row
-            )
+            row = write(rows, row, t, packed(STAGE, NONE, s, NONE, caused_by))
+            slows, n_met = 1.0, U64(0)
+            if x.is_eventful[s]:
+                row, purchases, satisfaction, slows, n_met = enter_stage(
+                    x, seed, customer, p, s, t, visit, purchases, satisfaction, pains_met, rows, row
+                )
             forward, out = slows, 1.0
             if purchases > U64(0) and x.satisfaction_effect > 0.0:
                 factor = satisfaction_factor(x, satisfaction)
                 forward *= factor
                 out /= factor
-            t_move, to, caused_by = start_clocks(x, seed, customer, p, s, t, visit, forward, out, pains_met, n_met)
+            t_move, to, caused_by = start_clocks(
+                x, seed, customer, p, s, t, visit, forward, out, pains_met, n_met, clocks
+            )
+            t_move = min(t_move, horizon)
             start_triggers(x, seed, customer, p, s, t, visit, pending)
             t_trigger, next_trigger = first_trigger(x, s, pending)
             push = forward * x.influence[p, s]
+            at_most = max(1.0, push)
             contact_rate = x.contact_rate[p, s]
             referral_rate = x.referral_rate[p] if x.advocates[s] else 0.0
+            touch = packed(TOUCH, 0, s, NONE, NONE)
 
             # --- contacts and referrals until the first move ---
             t_spent = t  # until when the contact clock has been spent
             t_contact = t + until_contact / contact_rate if contact_rate > 0.0 else np.inf
             t_referred = t  # as t_spent, of the referral clock
             t_refer = t + until_referral / referral_rate if referral_rate > 0.0 else np.inf
+            t_other = min(t_trigger, min(t_refer, t_heard))
             while True:
-                t_next = min(min(t_contact, t_trigger), min(t_refer, t_heard))
-                if t_next >= t_move or t_next >= horizon:
+                t_next = min(t_contact, t_other)
+                if t_next >= t_move:
                     break
                 if t_next == t_contact:
-                    drawn = np.int64(n_contact & U64(CONTACTS_AT_ONCE - 1))
-                    c = contact_channel(x, p, s, channel_words[drawn])
+                    drawn = n_contact & U64(CONTACTS_AT_ONCE - 1)
+                    c = contact_channel(x, p, s, words[drawn])
                     w = effects[drawn]
                     made = x.is_plain[s, c]
                     if not made:
@@ -304,43 +328,43 @@ def _simulate_customers(x, seed, first, last, horizon, start_us, heard, rows, ow
                         )
                     n_contact += U64(1)
                     if n_contact & U64(CONTACTS_AT_ONCE - 1) == U64(0):
-                        draw_contacts(seed, customer, n_contact, gaps, channel_words, effects)
+                        if row + U64(CONTACTS_AT_ONCE) > capacity:
+                            return n_done, row_before
+                        draw_contacts(seed, customer, n_contact, gaps, words, effects)
                     until_contact = gaps[n_contact & U64(CONTACTS_AT_ONCE - 1)]
                     t_spent = t_contact
                     t_contact = t_spent + until_contact / contact_rate
-                elif t_next == t_trigger:
-                    c = x.trigger_channel[next_trigger]
-                    w = trigger_effect(seed, customer, visit, U64(s << 16), next_trigger - x.trigger_start[s])
-                    made = x.channel_active[s, c]
-                    pending[next_trigger] = np.inf
-                    t_trigger, next_trigger = first_trigger(x, s, pending)
-                elif t_next == t_heard:
-                    c = x.word_of_mouth
-                    w = heard.effect[h]
-                    made = x.channel_active[s, c]
-                    h += 1
-                    t_heard = heard.time[h] if h < h_end else np.inf
                 else:
-                    if row >= capacity:
-                        return a - first, row_before
-                    rows.value[row] = t_next
-                    write(rows, row, a, microsecond(start_us, t_next), REFERRAL, NONE, s, NONE, NONE)
-                    row += 1
-                    n_referral += U64(1)
-                    until_referral = referral_gap(seed, customer, n_referral)
-                    t_referred = t_refer
-                    t_refer = t_referred + until_referral / referral_rate
-                    continue
+                    if row + U64(CONTACTS_AT_ONCE) > capacity:
+                        return n_done, row_before
+                    if t_next == t_trigger:
+                        c = x.trigger_channel[next_trigger]
+                        w = trigger_effect(seed, customer, visit, s << U64(16), next_trigger - x.trigger_start[s])
+                        made = x.channel_active[s, c]
+                        pending[next_trigger] = np.inf
+                        t_trigger, next_trigger = first_trigger(x, s, pending)
+                    elif t_next == t_heard:
+                        c = U64(x.word_of_mouth)
+                        w = heard.effect[h]
+                        made = x.channel_active[s, c]
+                        h += U64(1)
+                        t_heard = heard.time[h] if h < h_end else np.inf
+                    else:
+                        row = write(rows, row, t_next, packed(REFERRAL, NONE, s, NONE, NONE))
+                        made, c, w = False, U64(0), 1.0
+                        n_referral += U64(1)
+                        until_referral = referral_gap(seed, customer, n_referral)
+                        t_referred = t_refer
+                        t_refer = t_referred + until_referral / referral_rate
+                    t_other = min(t_trigger, min(t_refer, t_heard))
                 if not made:
                     continue  # drawn but never made: all other draws stay as they are
-                if row >= capacity:
-                    return a - first, row_before
-                write(rows, row, a, microsecond(start_us, t_next), TOUCH, c, s, NONE, NONE)
-                row += 1
-                if x.pushed[s] != NO_MOVE:
-                    t_pushed = t_next + influence_time(w, x.pull[p, s, c] * fresh[c], push, x.mean_life[c])
+                row = write(rows, row, t_next, touch | c << U64(8))
+                pull = x.pull[p, s, c] * fresh[c]
+                if w < pull * at_most:  # else it never acts, see influence_time
+                    t_pushed = t_next + influence_time(w, pull, push, x.mean_life[c])
                     if t_pushed < t_move:
-                        t_move, to, caused_by = t_pushed, x.pushed[s], 1 + c
+                        t_move, to, caused_by = t_pushed, x.pushed[s], c + U64(1)
                 fresh[c] *= x.fatigue[c]
                 if x.is_plain[s, c]:
                     continue
@@ -355,7 +379,7 @@ def _simulate_customers(x, seed, first, last, horizon, start_us, heard, rows, ow
                         t_lost = t_next + irritation_time(x, seed, customer, c, n_irritated[c], out / x.patience[p])
                         n_irritated[c] += U64(1)
                         if t_lost < t_move:
-                            t_move, to, caused_by = t_lost, n_stages, 1 + c
+                            t_move, to, caused_by = t_lost, n_stages, c + U64(1)
 
             if t_move >= horizon:
                 break
@@ -365,13 +389,11 @@ def _simulate_customers(x, seed, first, last, horizon, start_us, heard, rows, ow
                 until_referral = max(until_referral - (t_move - t_referred) * referral_rate, 0.0)
             t = t_move
             if to == n_stages:
-                if row >= capacity:
-                    return a - first, row_before
-                write(rows, row, a, microsecond(start_us, t), LOST_ROW, NONE, n_stages, NONE, caused_by)
-                row += 1
+                row = write(rows, row, t, packed(LOST_ROW, NONE, n_stages, NONE, caused_by))
                 break
             s = to
-    return last - first, row
+        people.n_rows[n_done] = row - row_before
+    return U64(last - first), row
 
 
 def _entry(sources: int) -> Any:
@@ -382,16 +404,15 @@ def _entry(sources: int) -> Any:
     """
 
     @njit(**KERNEL_OPTIONS)
-    def simulate_customers(x, seed, first, last, horizon, start_us, heard, rows, own):  # type: ignore[no-untyped-def]
-        """Simulate customers first..last-1 and write their rows; stop early where the buffers are full.
+    def simulate_customers(x, seed, first, last, horizon, heard, rows, people, own):  # type: ignore[no-untyped-def]
+        """Simulate customers first..last-1 for `horizon` days and write their rows; stop early where `rows` are full.
 
-        `x` are the `Tables`, `heard` the referrals that reach these customers; times run from `start_us` on, for
-        `horizon` days. Returns (number of customers finished,
+        `x` are the `Tables`, `heard` the referrals that reach these customers. Returns (number of customers finished,
         rows written); the customer that did not fit can be simulated again and will do the same: draws have no state.
         """
         if sources == 0:  # a hash is not 0: this only keeps the value in the closure
-            return 0, 0
-        return _simulate_customers(x, seed, first, last, horizon, start_us, heard, rows, own)
+            return U64(0), U64(0)
+        return _simulate_customers(x, seed, first, last, horizon, heard, rows, people, own)
 
     return simulate_customers
 
@@ -400,7 +421,8 @@ def hash_of_sources() -> int:
     """A number that changes with every file that is compiled into the kernel."""
     folder = Path(__file__).parent
     content = b"".join(
-        (folder / name).read_bytes() for name in ("kernel.py", "rng.py", "rules.py", "tables.py", "word_of_mouth.py")
+        (folder / name).read_bytes()
+        for name in ("kernel.py", "rng.py", "rows.py", "rules.py", "tables.py", "word_of_mouth.py")
     )
     return int.from_bytes(hashlib.sha256(content).digest()[:7], "big") + 1
 

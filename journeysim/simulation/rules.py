@@ -40,9 +40,9 @@ def pick_persona(x, seed, customer):  # type: ignore[no-untyped-def]
     """Persona p with probability share(p)."""
     r0, r1, _, _ = draw(seed, customer, STREAM_PERSONA, U64(0), U64(0))
     u = uniform(r0, r1)
-    p = 0
+    p = U64(0)
     while x.persona_until[p] < u:
-        p += 1
+        p += U64(1)
     return p
 
 
@@ -200,10 +200,10 @@ def draw_contacts(seed, customer, first, gaps, channel_words, effects):  # type:
 def contact_channel(x, p, s, word):  # type: ignore[no-untyped-def]
     """Channel c with probability rate(p, s, c) / total, from one 32-bit word and an alias table."""
     column = word * U64(x.pull.shape[2])
-    c = np.int64(column >> U64(32))
-    if (column & U64(0xFFFFFFFF)) >= x.alias_threshold[p, s, c]:
-        c = x.alias_other[p, s, c]
-    return c
+    c = column >> U64(32)
+    # the coin is an index, not a branch: nobody can predict it
+    itself = U64((column & U64(0xFFFFFFFF)) < x.alias_threshold[p, s, c])
+    return x.alias_channel[p, s, c, itself]
 
 
 @njit(inline="always", **NUMBA_OPTIONS)

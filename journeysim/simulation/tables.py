@@ -10,6 +10,7 @@ import numpy as np
 
 from journeysim.moves import LOST
 from journeysim.parts import MONTHS, WEEKDAYS
+from journeysim.simulation.rules import CONTACTS_AT_ONCE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,27 +20,32 @@ if TYPE_CHECKING:
     from journeysim.spec import World
 
     FloatArray = NDArray[np.float64]
-    IntArray = NDArray[np.int64]
+    IndexArray = NDArray[np.uint64]
     BoolArray = NDArray[np.bool_]
 
 FORWARD, BACK, EXIT = 0, 1, 2
 DIRECTIONS = {"forward": FORWARD, "back": BACK, "exit": EXIT}
-NO_MOVE = -1
 NO_CHANNEL = -1
+CLOCKS_AT_ONCE = 16
+MOST_CLOCKS = 64  # where there are more, most are drawn in vain
 
 
 class Tables(NamedTuple):
     """P personas, S stages, C channels, M moves, D days that the window touches. Moves, pain points and triggers are
     listed stage by stage; `*_start` (S + 1,) says where each stage's entries begin. Stage S stands for lost. Causes: 0
-    base, 1..C channels, then pain points.
+    base, 1..C channels, then pain points. Indices are unsigned: a signed one may count from the end, which takes time.
     """
 
-    move_start: IntArray
-    move_to: IntArray
+    move_start: IndexArray
+    move_to: IndexArray
     move_rate: FloatArray  # (P, M) per day, including the persona's pace or patience and the price
-    move_direction: IntArray
-    pushed: IntArray  # (S,) the stage that contacts push towards, or NO_MOVE
+    move_direction: IndexArray
+    clock_key: IndexArray  # (B,) of the clocks that are drawn before they are needed: stage and pair of moves
+    clock_start: IndexArray  # (S,) where those of a stage begin
+    rows_of_stay: IndexArray  # (S,) rows that must fit at an entry: what is written at once, and contacts drawn
+    pushed: IndexArray  # (S,) the stage that contacts push towards; where there is none their pull is 0
     influence: FloatArray  # (P, S) multiplies what contacts do, including the price
+    is_eventful: BoolArray  # (S,) whether an entry is a purchase, an experience, met by pain points or surveys
     is_purchase: BoolArray
     is_experience: BoolArray
     has_survey: BoolArray
@@ -47,19 +53,19 @@ class Tables(NamedTuple):
     has_demand: BoolArray  # (S,) whether the stage has a calendar
     demand: FloatArray  # (S, D + 1) integral of its factor from the first midnight on
     day_fraction: float  # of its first day that is over when the window begins
-    pain_start: IntArray
-    pain_index: IntArray
+    pain_start: IndexArray
+    pain_index: IndexArray
     pain_chance: FloatArray
     pain_slows: FloatArray
     pain_loses: FloatArray
     pain_hurts: FloatArray
-    trigger_start: IntArray
-    trigger_channel: IntArray
+    trigger_start: IndexArray
+    trigger_channel: IndexArray
     trigger_chance: FloatArray
     trigger_delay: FloatArray  # days
     contact_rate: FloatArray  # (P, S) all channels together at the highest of their calendars, per day
-    alias_threshold: NDArray[np.uint64]  # (P, S, C) of 2**32: below it column c, else alias_other
-    alias_other: IntArray  # (P, S, C)
+    alias_threshold: IndexArray  # (P, S, C) of 2**32: below it column c
+    alias_channel: IndexArray  # (P, S, C, 2) the other channel, and c itself
     pull: FloatArray  # (P, S, C) including the persona's appeal
     mean_life: FloatArray  # (C,) half-life / ln 2, days
     fatigue: FloatArray  # (C,)
@@ -130,6 +136,10 @@ def tables(recipe: Recipe) -> Tables:
     irritates = np.array([i is not None for i in irritations], dtype=bool)
     service = _floats(c.service for c in channels)
     talk = world.word_of_mouth
+    n_pairs = [(len(s.moves_per_day) + 1) // 2 for s in stages]
+    clock_key = _ints(s << 16 | pair for s, n in enumerate(n_pairs) for pair in range(n))
+    clock_key = np.resize(clock_key, -(-len(clock_key) // CLOCKS_AT_ONCE) * CLOCKS_AT_ONCE)  # the last are drawn twice
+    clock_key = clock_key[: len(clock_key) * (len(clock_key) <= MOST_CLOCKS)]
 
     return Tables(
         move_start=_starts([origin for origin, _, _ in moves], index, len(stages)),
@@ -138,7 +148,18 @@ def tables(recipe: Recipe) -> Tables:
         * np.array([pace[way] for way in directions]).reshape(len(moves), len(personas)).T
         * dear.reshape(len(personas), len(moves)),
         move_direction=_ints(DIRECTIONS[way] for way in directions),
-        pushed=_ints(NO_MOVE if to is None else index[to] for to in pushed),
+        clock_key=clock_key,
+        clock_start=_ints(np.cumsum([0, *n_pairs[:-1]])),
+        rows_of_stay=_ints(
+            6 + CONTACTS_AT_ONCE + sum(pain.stage == s.name for pain in world.pain_points) for s in stages
+        ),
+        pushed=_ints(0 if to is None else index[to] for to in pushed),
+        is_eventful=np.array(
+            [
+                s.purchase or s.experience or bool(s.surveys) or any(p.stage == s.name for p in world.pain_points)
+                for s in stages
+            ]
+        ),
         influence=np.array(
             [
                 [
@@ -172,9 +193,17 @@ def tables(recipe: Recipe) -> Tables:
         trigger_delay=_floats(t.after_days for t, _ in triggers),
         contact_rate=rates.sum(axis=2),
         alias_threshold=np.array([[threshold for threshold, _ in row] for row in alias], dtype=np.uint64),
-        alias_other=np.array([[other for _, other in row] for row in alias], dtype=np.int64),
+        alias_channel=np.array(
+            [[np.stack([other, np.arange(len(other))], axis=1) for _, other in row] for row in alias], dtype=np.uint64
+        ).reshape(*rates.shape, 2),
         pull=np.array(
-            [[[c.pull_in(s.name) * p.appeal.get(c.name, 1.0) for c in channels] for s in stages] for p in personas]
+            [
+                [
+                    [c.pull_in(s.name) * p.appeal.get(c.name, 1.0) * (to is not None) for c in channels]
+                    for s, to in zip(stages, pushed, strict=True)
+                ]
+                for p in personas
+            ]
         ).reshape(rates.shape),
         mean_life=_floats(c.half_life_days / math.log(2) for c in channels),
         fatigue=_floats(c.fatigue for c in channels),
@@ -240,20 +269,20 @@ def _factors(calendar: Calendar, recipe: Recipe) -> FloatArray:
     return factors
 
 
-def _ints(values: object) -> IntArray:
-    return np.array([*values], dtype=np.int64)  # type: ignore[misc]
+def _ints(values: object) -> IndexArray:
+    return np.array([*values], dtype=np.uint64)  # type: ignore[misc]
 
 
 def _floats(values: object) -> FloatArray:
     return np.array([*values], dtype=np.float64)  # type: ignore[misc]
 
 
-def _starts(origins: list[str], index: dict[str, int], n_stages: int) -> IntArray:
+def _starts(origins: list[str], index: dict[str, int], n_stages: int) -> IndexArray:
     """Where each stage's entries begin in a list that is sorted by stage."""
-    return np.searchsorted(_ints(index[name] for name in origins), np.arange(n_stages + 1)).astype(np.int64)
+    return np.searchsorted(_ints(index[name] for name in origins), np.arange(n_stages + 1)).astype(np.uint64)
 
 
-def _alias_table(weights: FloatArray) -> tuple[NDArray[np.uint64], IntArray]:
+def _alias_table(weights: FloatArray) -> tuple[IndexArray, NDArray[np.int64]]:
     """Alias table for drawing an index in proportion to weights with one 32-bit word (Vose 1991, IEEE TSE 17:9)."""
     n = len(weights)
     threshold, other = np.full(n, 2**32, dtype=np.uint64), np.arange(n, dtype=np.int64)

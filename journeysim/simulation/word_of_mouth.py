@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import njit
 
-from journeysim.simulation.kernel import LOST_ROW, REFERRAL, Heard, Rows, hash_of_sources, own, simulate_customers
+from journeysim.simulation.kernel import Heard, empty_people, hash_of_sources, own, simulate_customers
 from journeysim.simulation.rng import NUMBA_OPTIONS
+from journeysim.simulation.rows import LOST_ROW, REFERRAL, empty_rows, kind_of
 from journeysim.simulation.rules import referral
 from journeysim.simulation.tables import NO_CHANNEL
 
@@ -52,27 +53,29 @@ def nothing_heard(n_customers: int) -> Heard:
 def _market(recipe: Recipe, x: Tables, first: int, last: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     n_rows, n_told = ROWS_AT_FIRST, 4 * (last - first)
     while True:  # no size is known beforehand: what is too small is doubled, and the market begun anew
-        rows = scratch(n_rows)
+        rows = empty_rows(n_rows)
         full, start, time, effect = _simulate_market(
-            x, U64(recipe.seed), recipe.n_customers, first, last, recipe.horizon_days, rows, own(x), n_told
+            x,
+            U64(recipe.seed),
+            recipe.n_customers,
+            first,
+            last,
+            recipe.horizon_days,
+            rows,
+            empty_people(1),
+            own(x),
+            n_told,
         )
         if full == 0:
             return start, time, effect
         n_rows, n_told = (2 * n_rows, n_told) if full == 1 else (n_rows, 2 * n_told)
 
 
-def scratch(n_rows: int) -> Rows:
-    """Rows that one customer after the other is written into, and nobody keeps."""
-    ids, times, values = np.empty(n_rows, np.int64), np.empty(n_rows, np.int64), np.empty(n_rows)
-    kind, channel, stage, pain, cause = (np.empty(n_rows, np.uint8) for _ in range(5))
-    return Rows(ids, times, kind, channel, stage, pain, cause, values, persona=np.empty(1, np.uint8))
-
-
 def _compiled(sources: int) -> Any:
     """Compiled anew when the kernel that it calls changes, see `kernel._entry`."""
 
     @njit(**NUMBA_OPTIONS)
-    def simulate_market(x, seed, population, first, last, horizon, rows, memory, n_told):  # type: ignore[no-untyped-def]
+    def simulate_market(x, seed, population, first, last, horizon, rows, one, memory, n_told):  # type: ignore[no-untyped-def]
         """Returns (0 done, 1 `rows` too small, 2 `n_told` too small; start, time, effect of `Heard`)."""
         n = last - first
         n_windows = np.int64(horizon / x.referral_delay) + 1
@@ -135,14 +138,14 @@ def _compiled(sources: int) -> Any:
                     entry = heard_next[entry]
                 inbox = Heard(np.array([0, n_heard[k]]), time, act)
                 a = first + k
-                done, n_rows = simulate_customers(x, seed, a, a + 1, horizon, 0, inbox, rows, memory)
+                done, n_rows = simulate_customers(x, seed, a, a + 1, horizon, inbox, rows, one, memory)
                 if done == 0:
                     return 1, heard_first, told_at, effect
                 lost_at[k] = np.inf
                 n_referral = U64(0)
                 for row in range(n_rows):
-                    if rows.kind[row] == REFERRAL:
-                        at = rows.value[row]
+                    if kind_of(rows.code[row]) == REFERRAL:
+                        at = rows.time[row]
                         named, acts = referral(x, seed, U64(a), n_referral, population)
                         n_referral += U64(1)
                         v = min(np.int64(at / x.referral_delay), n_windows - 1)
@@ -154,8 +157,8 @@ def _compiled(sources: int) -> Any:
                             following[told] = window[v]
                             window[v] = told
                             told += 1
-                    elif rows.kind[row] == LOST_ROW:
-                        lost_at[k] = rows.time_us[row] / 86_400e6  # rounded: earlier by half a microsecond at most
+                    elif kind_of(rows.code[row]) == LOST_ROW:
+                        lost_at[k] = rows.time[row]
         start = np.zeros(n + 1, np.int64)
         start[1:] = np.cumsum(n_heard)
         time, act = np.empty(start[n]), np.empty(start[n])
