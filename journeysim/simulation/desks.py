@@ -263,15 +263,15 @@ def journey(market: Market, me: Customer) -> Process:
         t_move, to, caused_by = math.inf, n_stages, CAUSE_BASE
         clocks: list[float] = []
         way_out = 0
-        for place, m in enumerate(range(x.move_start[s], x.move_start[s + 1])):
-            if place % 2 == 0:
-                clocks += _two_clocks(seed, who, visit, stay, place // 2)
-            direction = x.move_direction[m]
-            rate = x.move_rate[p, m] * {FORWARD: forward, EXIT: out}.get(direction, 1.0)
+        for m in range(x.move_to.shape[1]):
+            if m % 2 == 0:
+                clocks += _two_clocks(seed, who, visit, stay, m // 2)
+            direction = x.move_direction[s, m]
+            rate = x.move_rate[p, s, m] * {FORWARD: forward, EXIT: out}.get(direction, 1.0)
             if rate > 0:
-                t_clock = _time_spent(x, s, t, clocks[place] / rate, direction == FORWARD)
+                t_clock = _time_spent(x, s, t, clocks[m] / rate, direction == FORWARD)
                 if t_clock < t_move:
-                    t_move, to, caused_by = t_clock, int(x.move_to[m]), CAUSE_BASE
+                    t_move, to, caused_by = t_clock, int(x.move_to[s, m]), CAUSE_BASE
             if direction == EXIT:
                 loses = 1.0
                 for pain_place, k in pains_met:
@@ -280,7 +280,7 @@ def journey(market: Market, me: Customer) -> Process:
                     if added > 0:
                         t_clock = t + _pain_clock(seed, who, visit, stay, pain_place, way_out) / added
                         if t_clock < t_move:
-                            t_move, to = t_clock, int(x.move_to[m])
+                            t_move, to = t_clock, int(x.move_to[s, m])
                             caused_by = 1 + n_channels + int(x.pain_index[k])
                 way_out += 1
 

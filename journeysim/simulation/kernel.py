@@ -65,6 +65,7 @@ U64 = np.uint64
 
 # The kernel allocates nothing, so nothing needs to be counted: counting the references to sixty arrays each time that
 # they are handed to a rule takes ten times as long as the rules do.
+VISITS_DRAWN = 4
 KERNEL_OPTIONS = {**NUMBA_OPTIONS, "_nrt": False}
 
 
@@ -79,7 +80,7 @@ class Own(NamedTuple):
     visits: NDArray[np.uint64]  # (S,)
     pending: NDArray[np.float64]  # times of triggered contacts in this stay
     pains_met: NDArray[np.uint64]
-    clocks: NDArray[np.float64]  # (2, B) of first visits, see draw_first_clocks
+    clocks: NDArray[np.float64]  # (V + 1, 2, B) by visit, the last row for one later visit: see clocks_of_stay
     gaps: NDArray[np.float64]  # the next contacts: see rules.draw_contacts
     effects: NDArray[np.float64]
     channel_words: NDArray[np.uint64]
@@ -97,7 +98,7 @@ def own(x: Tables) -> Own:
         visits=np.empty(n_stages, np.uint64),
         pending=np.empty(len(x.trigger_delay)),
         pains_met=np.empty(len(x.pain_chance), np.uint64),
-        clocks=np.empty((2, len(x.clock_key))),
+        clocks=np.empty((VISITS_DRAWN + 1, 2, max(len(x.clock_key), x.move_to.shape[1] // 2))),
         gaps=np.empty(CONTACTS_AT_ONCE),
         effects=np.empty(CONTACTS_AT_ONCE),
         channel_words=np.empty(CONTACTS_AT_ONCE, np.uint64),
@@ -170,44 +171,52 @@ def enter_stage(x, seed, customer, p, s, t, visit, purchases, satisfaction, pain
 
 
 @njit(inline="always", **NUMBA_OPTIONS)
-def draw_first_clocks(x, seed, customer, clocks):  # type: ignore[no-untyped-def]
-    """The clocks of first visits, all stages at once: see `draw_contacts`. `two_clocks` draws the same."""
+def draw_clocks(x, seed, customer, visit, clocks):  # type: ignore[no-untyped-def]
+    """The clocks of one visit to each stage, all at once, into row `visit`: see `draw_contacts`.
+
+    Who comes back to one stage will come back to the next.
+    """
     for begin in range(U64(0), U64(len(x.clock_key)), U64(CLOCKS_AT_ONCE)):
         for i in range(begin, begin + U64(CLOCKS_AT_ONCE)):
-            r0, r1, r2, r3 = draw(seed, customer, STREAM_MOVE, U64(0), x.clock_key[i])
-            clocks[U64(0), i] = uniform(r0, r1)
-            clocks[U64(1), i] = uniform(r2, r3)
+            r0, r1, r2, r3 = draw(seed, customer, STREAM_MOVE, visit, x.clock_key[i])
+            clocks[visit, U64(0), i] = uniform(r0, r1)
+            clocks[visit, U64(1), i] = uniform(r2, r3)
         for i in range(begin, begin + U64(CLOCKS_AT_ONCE)):
-            clocks[U64(0), i] = -log(clocks[U64(0), i])
+            clocks[visit, U64(0), i] = -log(clocks[visit, U64(0), i])
         for i in range(begin, begin + U64(CLOCKS_AT_ONCE)):
-            clocks[U64(1), i] = -log(clocks[U64(1), i])
+            clocks[visit, U64(1), i] = -log(clocks[visit, U64(1), i])
 
 
 @njit(inline="always", **NUMBA_OPTIONS)
-def start_clocks(x, seed, customer, p, s, t, visit, forward, out, pains_met, n_met, clocks):  # type: ignore[no-untyped-def]
-    """The earliest of the moves that no contact causes: (when, where to, cause)."""
+def clocks_of_stay(x, seed, customer, s, visit, n_drawn, clocks):  # type: ignore[no-untyped-def]
+    """The row of `clocks` with those of this stay, where they begin, and how many rows are drawn."""
+    n_pairs = U64(x.move_to.shape[1]) >> U64(1)
+    if visit < n_drawn:
+        return visit, s * n_pairs, n_drawn
+    if visit < U64(VISITS_DRAWN) and len(x.clock_key) > 0:
+        draw_clocks(x, seed, customer, visit, clocks)
+        return visit, s * n_pairs, visit + U64(1)
+    for pair in range(n_pairs):
+        one, other = two_clocks(seed, customer, visit, s << U64(16), pair)
+        clocks[U64(VISITS_DRAWN), U64(0), pair], clocks[U64(VISITS_DRAWN), U64(1), pair] = one, other
+    return U64(VISITS_DRAWN), U64(0), n_drawn
+
+
+@njit(inline="always", **NUMBA_OPTIONS)
+def start_clocks(x, seed, customer, p, s, t, visit, forward, out, pains_met, n_met, clocks, spent, first):  # type: ignore[no-untyped-def]
+    """The earliest of the moves that no contact causes: (when, where to, cause). Its clocks: clocks[spent, :, first]..."""
     stay = s << U64(16)
-    t_move, to, cause = np.inf, U64(0), U64(CAUSE_BASE)
-    way_out = U64(0)
-    first, last = x.move_start[s], x.move_start[s + U64(1)]
-    drawn = visit == U64(0) and len(x.clock_key) > 0
-    block = x.clock_start[s]
-    spent = next_spent = 0.0
-    for m in range(first, last):
-        second = (m - first) & U64(1)
-        if drawn:
-            spent = clocks[second, block + (m - first >> U64(1))]
-        elif second == U64(0):
-            spent, next_spent = two_clocks(seed, customer, visit, stay, m - first >> U64(1))
-        else:
-            spent = next_spent
-        direction = x.move_direction[m]
-        rate = x.move_rate[p, m] * (forward if direction == FORWARD else (out if direction == EXIT else 1.0))
-        if rate > 0.0:
-            t_clock = time_spent(x, s, t, spent / rate, direction == FORWARD)
-            if t_clock < t_move:
-                t_move, to, cause = t_clock, x.move_to[m], U64(CAUSE_BASE)
-        if direction == EXIT:
+    t_move, which, cause, way_out = np.inf, U64(0), U64(CAUSE_BASE), U64(0)
+    for m in range(U64(x.move_to.shape[1])):
+        direction = x.move_direction[s, m]
+        rate = x.move_rate[p, s, m] * (forward if direction == FORWARD else (out if direction == EXIT else 1.0))
+        # choices, not branches: nobody can predict which clock is first. A rate of 0 never comes
+        t_clock = time_spent(x, s, t, clocks[spent, m & U64(1), first + (m >> U64(1))] / rate, direction == FORWARD)
+        sooner = t_clock < t_move
+        t_move = t_clock if sooner else t_move
+        which = m if sooner else which
+        cause = U64(CAUSE_BASE) if sooner else cause
+        if n_met > U64(0) and direction == EXIT:
             loses = 1.0
             for i in range(n_met):
                 # exit hazard times the product of `loses`: each pain point adds its own, independent cause
@@ -217,10 +226,10 @@ def start_clocks(x, seed, customer, p, s, t, visit, forward, out, pains_met, n_m
                 if added > 0.0:
                     t_clock = t + pain_clock(seed, customer, visit, stay, k - x.pain_start[s], way_out) / added
                     if t_clock < t_move:
-                        t_move, to = t_clock, x.move_to[m]
+                        t_move, which = t_clock, m
                         cause = U64(1) + U64(len(x.fatigue)) + x.pain_index[k]
             way_out += U64(1)
-    return t_move, to, cause
+    return t_move, x.move_to[s, which], cause
 
 
 @njit(inline="always", **NUMBA_OPTIONS)
@@ -262,7 +271,7 @@ def _simulate_customers(x, seed, first, last, horizon, heard, rows, people, own)
             n_irritated[:] = U64(0)
         satisfaction = x.satisfaction[p]
         purchases = U64(0)
-        draw_first_clocks(x, seed, customer, clocks)
+        n_drawn = U64(0)  # rows of clocks
 
         # The contact process: one unit exponential, spent at the rate of the stage the customer is in.
         n_contact = U64(0)
@@ -295,8 +304,9 @@ def _simulate_customers(x, seed, first, last, horizon, heard, rows, people, own)
                 factor = satisfaction_factor(x, satisfaction)
                 forward *= factor
                 out /= factor
+            spent, at, n_drawn = clocks_of_stay(x, seed, customer, s, visit, n_drawn, clocks)
             t_move, to, caused_by = start_clocks(
-                x, seed, customer, p, s, t, visit, forward, out, pains_met, n_met, clocks
+                x, seed, customer, p, s, t, visit, forward, out, pains_met, n_met, clocks, spent, at
             )
             t_move = min(t_move, horizon)
             start_triggers(x, seed, customer, p, s, t, visit, pending)

@@ -31,17 +31,16 @@ MOST_CLOCKS = 64  # where there are more, most are drawn in vain
 
 
 class Tables(NamedTuple):
-    """P personas, S stages, C channels, M moves, D days that the window touches. Moves, pain points and triggers are
-    listed stage by stage; `*_start` (S + 1,) says where each stage's entries begin. Stage S stands for lost. Causes: 0
-    base, 1..C channels, then pain points. Indices are unsigned: a signed one may count from the end, which takes time.
+    """P personas, S stages, C channels, D days that the window touches; M, the most moves of a stage, made even (where a
+    stage has fewer, the others have rate 0). Pain points and triggers are listed stage by stage; `*_start` (S + 1,) says
+    where each stage's entries begin. Stage S stands for lost. Causes: 0 base, 1..C channels, then pain points. Indices
+    are unsigned: a signed one may count from the end, which takes time.
     """
 
-    move_start: IndexArray
-    move_to: IndexArray
-    move_rate: FloatArray  # (P, M) per day, including the persona's pace or patience and the price
-    move_direction: IndexArray
+    move_to: IndexArray  # (S, M)
+    move_rate: FloatArray  # (P, S, M) per day, including the persona's pace or patience and the price
+    move_direction: IndexArray  # (S, M)
     clock_key: IndexArray  # (B,) of the clocks that are drawn before they are needed: stage and pair of moves
-    clock_start: IndexArray  # (S,) where those of a stage begin
     rows_of_stay: IndexArray  # (S,) rows that must fit at an entry: what is written at once, and contacts drawn
     pushed: IndexArray  # (S,) the stage that contacts push towards; where there is none their pull is 0
     influence: FloatArray  # (P, S) multiplies what contacts do, including the price
@@ -105,14 +104,19 @@ def tables(recipe: Recipe) -> Tables:
     index = {name: i for i, name in enumerate((*world.stage_names, LOST))}
     channel_index = {name: i for i, name in enumerate(world.channel_names)}
 
-    moves = [(s.name, to, rate) for s in stages for to, rate in s.moves_per_day.items()]
-    directions = [world.direction(origin, to) for origin, to, _ in moves]
+    n_moves = 2 * max((len(s.moves_per_day) + 1) // 2 for s in stages)
+    move_to, move_direction = (np.full((len(stages), n_moves), fill, np.uint64) for fill in (0, BACK))
+    move_rate = np.zeros((len(personas), len(stages), n_moves))
+    for i, stage in enumerate(stages):
+        for m, (to, rate) in enumerate(stage.moves_per_day.items()):
+            way = world.direction(stage.name, to)
+            move_to[i, m], move_direction[i, m] = index[to], DIRECTIONS[way]
+            for j, persona in enumerate(personas):
+                pace = {"forward": persona.pace, "back": 1.0, "exit": 1.0 / persona.patience}[way]
+                move_rate[j, i, m] = rate * pace * _price_factor(world, persona.price_elasticity, to)
     pains = sorted(enumerate(world.pain_points), key=lambda numbered: index[numbered[1].stage])
     triggers = [(t, c) for s in stages for c in channels for t in c.triggers if t.entering == s.name]
     pushed = [world.pushed_move(s) for s in stages]
-    dear = np.array([[_price_factor(world, p.price_elasticity, to) for _, to, _ in moves] for p in personas])
-    pace = {"forward": [p.pace for p in personas], "back": [1.0 for _ in personas]}
-    pace["exit"] = [1.0 / p.patience for p in personas]
 
     per_day = np.array([_factors(c.calendar, recipe) for c in channels]).reshape(len(channels), _n_days(recipe))
     highest = per_day.max(axis=1, initial=0.0)
@@ -136,20 +140,15 @@ def tables(recipe: Recipe) -> Tables:
     irritates = np.array([i is not None for i in irritations], dtype=bool)
     service = _floats(c.service for c in channels)
     talk = world.word_of_mouth
-    n_pairs = [(len(s.moves_per_day) + 1) // 2 for s in stages]
-    clock_key = _ints(s << 16 | pair for s, n in enumerate(n_pairs) for pair in range(n))
+    clock_key = _ints(i << 16 | pair for i in range(len(stages)) for pair in range(n_moves // 2))
     clock_key = np.resize(clock_key, -(-len(clock_key) // CLOCKS_AT_ONCE) * CLOCKS_AT_ONCE)  # the last are drawn twice
     clock_key = clock_key[: len(clock_key) * (len(clock_key) <= MOST_CLOCKS)]
 
     return Tables(
-        move_start=_starts([origin for origin, _, _ in moves], index, len(stages)),
-        move_to=_ints(index[to] for _, to, _ in moves),
-        move_rate=np.array([rate for _, _, rate in moves])
-        * np.array([pace[way] for way in directions]).reshape(len(moves), len(personas)).T
-        * dear.reshape(len(personas), len(moves)),
-        move_direction=_ints(DIRECTIONS[way] for way in directions),
+        move_to=move_to,
+        move_rate=move_rate,
+        move_direction=move_direction,
         clock_key=clock_key,
-        clock_start=_ints(np.cumsum([0, *n_pairs[:-1]])),
         rows_of_stay=_ints(
             6 + CONTACTS_AT_ONCE + sum(pain.stage == s.name for pain in world.pain_points) for s in stages
         ),
