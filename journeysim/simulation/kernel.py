@@ -204,7 +204,7 @@ def clocks_of_stay(x, seed, customer, s, visit, n_drawn, clocks):  # type: ignor
 
 @njit(inline="always", **NUMBA_OPTIONS)
 def start_clocks(x, seed, customer, p, s, t, visit, forward, out, pains_met, n_met, clocks, spent, first):  # type: ignore[no-untyped-def]
-    """The earliest of the moves that no contact causes: (when, where to, cause). Its clocks: clocks[spent, :, first]..."""
+    """The earliest of the moves that no contact causes: (when, where to, cause). Clocks: clocks[spent, :, first]."""
     stay = s << U64(16)
     t_move, which, cause, way_out = np.inf, U64(0), U64(CAUSE_BASE), U64(0)
     for m in range(U64(x.move_to.shape[1])):

@@ -31,10 +31,10 @@ MOST_CLOCKS = 64  # where there are more, most are drawn in vain
 
 
 class Tables(NamedTuple):
-    """P personas, S stages, C channels, D days that the window touches; M, the most moves of a stage, made even (where a
-    stage has fewer, the others have rate 0). Pain points and triggers are listed stage by stage; `*_start` (S + 1,) says
-    where each stage's entries begin. Stage S stands for lost. Causes: 0 base, 1..C channels, then pain points. Indices
-    are unsigned: a signed one may count from the end, which takes time.
+    """P personas, S stages, C channels, D days that the window touches; M, the most moves of a stage, made even (where
+    a stage has fewer, the others have rate 0). Pain points and triggers are listed stage by stage; `*_start` (S + 1,)
+    says where each stage's entries begin. Stage S stands for lost. Causes: 0 base, 1..C channels, then pain points.
+    Indices are unsigned: a signed one may count from the end, which takes time.
     """
 
     move_to: IndexArray  # (S, M)
