@@ -7,7 +7,7 @@ from log_tables import table
 from small_worlds import rich_world
 from statistical import FALSE_ALARM, assert_same_distribution, assert_same_mean, assert_same_proportion
 
-from benchmarks.speed.engine import WORLD as BENCHMARK_WORLD
+from benchmarks.speed.workloads import peer_world
 from benchmarks.speed.simpy_peer import simulate_with_simpy
 from journeysim.simulation.engine import simulate
 
@@ -44,7 +44,7 @@ def assert_alike(a, b):
         assert_same_mean(x, y, each)
 
 
-@pytest.fixture(scope="module", params=[rich_world(), BENCHMARK_WORLD], ids=lambda world: world.name)
+@pytest.fixture(scope="module", params=[rich_world(), peer_world()], ids=lambda world: world.name)
 def both(request):
     return request.param, ours(request.param), peers(request.param)
 

@@ -1,79 +1,152 @@
-"""Speed of `simulate` against a plain SimPy process per customer: same world, same days, one run, alternating.
+"""Speed of the compiled engine against SimPy, Mesa and the memory of the machine, in one run, alternating.
 
-    python -m benchmarks.speed.engine
+    python benchmarks/speed/engine.py
 
-Prints `name: ours=... peer=... ratio=...`: first that both simulate the same thing (events per customer by kind, with
-the z score of the difference), then events per second. Medians over the repeats, after a warm-up.
+Prints `name: ours=... peer=... ratio=...`, where the ratio of `against` says how many times as fast ours is, and that of
+`over` how many times as much it costs: first that all simulate the same thing (events per customer by kind), then
+CPU time per logged event, medians over the repeats. `engine` is the kernel, which writes rows into memory that it has
+used before, as in a simulation to disk; `simulate` also makes the columns of a log, which stays in memory. Our side is
+measured warm: the operating system takes fresh memory's time once.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import resource
 import statistics
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.speed.mesa_peer import simulate_with_mesa
 from benchmarks.speed.simpy_peer import simulate_with_simpy
+from benchmarks.speed.workloads import DAYS, plain_world, rich_world
 from journeysim.events import KINDS
+from journeysim.simulation.chunk import simulate_range
 from journeysim.simulation.engine import simulate
-from journeysim.spec import World
+from journeysim.simulation.kernel import empty_people, own, simulate_customers
+from journeysim.simulation.recipe import Recipe
+from journeysim.simulation.rows import empty_rows
+from journeysim.simulation.tables import tables
+from journeysim.simulation.word_of_mouth import heard_by
 
 if TYPE_CHECKING:
-    from benchmarks.speed.simpy_peer import Row
-    from journeysim.events import EventLog
+    from collections.abc import Callable, Sequence
 
-WORLD = World.from_yaml(Path(__file__).with_name("world.yaml"))
-DAYS = 180.0
+    from journeysim.events import EventLog
+    from journeysim.spec import World
+
+BATCH = 10_000  # customers: a market of the rich world
+BYTES_PER_EVENT = 37  # of the columns of a log
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--customers", type=int, default=200_000, help="simulated by journeysim")
-    parser.add_argument("--peer-customers", type=int, default=5_000, help="simulated by SimPy")
+    parser.add_argument("--customers", type=int, default=200_000, help="simulated by journeysim; whole ten thousands")
+    parser.add_argument("--peer-customers", type=int, default=2_000, help="simulated by SimPy and Mesa")
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
+    plain, rich, n, n_peer = plain_world(), rich_world(), args.customers, args.peer_customers
 
-    def ours(threads: int | None) -> tuple[EventLog, float]:
-        begin = time.perf_counter()
-        log = simulate(WORLD, n_customers=args.customers, horizon_days=DAYS, seed=1, threads=threads)
-        return log, (time.perf_counter() - begin) * 1e9 / log.n_events
+    def simpy(seed: int) -> list[Any]:
+        return simulate_with_simpy(plain, n_customers=n_peer, horizon_days=DAYS, seed=seed)
 
-    def peer(n_customers: int, seed: int) -> tuple[list[Row], float]:
-        begin = time.perf_counter()
-        rows = simulate_with_simpy(WORLD, n_customers=n_customers, horizon_days=DAYS, seed=seed)
-        return rows, (time.perf_counter() - begin) * 1e9 / len(rows)
+    def mesa(seed: int) -> list[Any]:
+        return simulate_with_mesa(plain, n_customers=n_peer, horizon_days=int(DAYS), seed=seed)
 
-    log, _ = ours(None)  # compiles
-    peer(100, seed=0)
-    compare_counts(log, peer(args.peer_customers, seed=0)[0], args.peer_customers)
+    log = simulate(plain, n_customers=n, horizon_days=DAYS, seed=1)
+    compare_counts("SimPy", log, simpy(0), n_peer)
+    compare_counts("Mesa, daily ticks", log, mesa(0), n_peer)
+    block = np.empty(BYTES_PER_EVENT * log.n_events, np.uint8)
+    sides: dict[str, Callable[[int], int]] = {
+        "engine": engine(plain, n),
+        "engine, rich world": engine(rich, n),
+        "simulate": lambda _: simulate(plain, n_customers=n, horizon_days=DAYS, seed=1, threads=1).n_events,
+        "SimPy": lambda seed: len(simpy(seed)),
+        "Mesa": lambda seed: len(mesa(seed)),
+        "warm fill of the same bytes": lambda seed: (block.fill(seed), block.nbytes // BYTES_PER_EVENT)[1],
+    }
     del log
-    ns: dict[str, list[float]] = {"one thread": [], "all threads": [], "peer": []}
-    for repeat in range(args.repeats):
-        ns["peer"].append(peer(args.peer_customers, seed=repeat)[1])
-        ours(1)  # the operating system takes fresh memory's time, once: both sides are measured warm
-        ns["one thread"].append(ours(1)[1])
-        ns["all threads"].append(ours(None)[1])
-    median = {name: statistics.median(values) for name, values in ns.items()}
-    for name in ("one thread", "all threads"):
-        ratio = median["peer"] / median[name]
-        print(f"events per second, {name}: ours={1e9 / median[name]:.3g} peer={1e9 / median['peer']:.3g} {ratio=:.0f}")
-        print(f"ns per event, {name}: ours={median[name]:.1f} peer={median['peer']:.0f} {ratio=:.0f}")
+    ns: dict[str, list[float]] = {name: [] for name in sides}
+    for repeat in range(args.repeats + 1):
+        for name, side in sides.items():
+            begin = time.process_time()
+            n_events = side(repeat)
+            ns[name].append((time.process_time() - begin) * 1e9 / n_events)
+    median = {name: statistics.median(values[1:]) for name, values in ns.items()}  # the first is cold
+    for ours in ("engine", "simulate"):
+        for peer in ("SimPy", "Mesa"):
+            say(f"CPU ns per event, {ours} against {peer}", median[ours], median[peer])
+    cost("CPU ns per event, engine over a warm fill of the same bytes", median["engine"], median[[*sides][-1]])
+    cost("CPU ns per event, rich world over plain", median["engine, rich world"], median["engine"])
+
+    seconds = [[wall(plain, 4 * n, threads) for threads in (1, 2)] for _ in range(args.repeats)]
+    one, two = (statistics.median(column) for column in zip(*seconds, strict=True))
+    say("seconds, two threads against one", two, one)
+    flat(plain)
 
 
-def compare_counts(log: EventLog, rows: list[Row], n_peer: int) -> None:
+def engine(world: World, n_customers: int) -> Callable[[int], int]:
+    """The kernel alone, batch after batch into the same memory; the number of events."""
+    recipe = Recipe(world.without(*talk(world)), n_customers, DAYS, 1)
+    x = tables(recipe)
+    rows, people, memory, heard = empty_rows(2**20), empty_people(BATCH), own(x), heard_by(recipe, x, 0, BATCH)
+
+    def run(_: int) -> int:
+        total = 0
+        for first in range(0, n_customers, BATCH):
+            done, n_rows = simulate_customers(x, np.uint64(1), first, first + BATCH, DAYS, heard, rows, people, memory)
+            assert done == BATCH
+            total += int(n_rows)
+        return total
+
+    return run
+
+
+def talk(world: World) -> Sequence[str]:
+    """Its channel of word of mouth, which is measured by a script of its own."""
+    return [world.word_of_mouth.channel] if world.word_of_mouth else []
+
+
+def wall(world: World, n_customers: int, threads: int) -> float:
+    begin = time.perf_counter()
+    simulate(world, n_customers=n_customers, horizon_days=DAYS, seed=1, threads=threads)
+    return time.perf_counter() - begin
+
+
+def flat(world: World) -> None:
+    """Time per event and memory of populations of all sizes, their tables made and dropped."""
+    for n_customers in (10**4, 10**5, 10**6, 10**7):
+        recipe = Recipe(world, n_customers, DAYS, 1)
+        x, total, begin = tables(recipe), 0, time.process_time()
+        for first in range(0, n_customers, BATCH):
+            events, _ = simulate_range(recipe, x, first, first + BATCH)
+            total += sum(table.num_rows for table in events)
+        each = (time.process_time() - begin) * 1e9 / total
+        mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"{n_customers:,} customers, {total:,} events: {each:.1f} ns per event, peak memory so far {mb:,.0f} MB")
+
+
+def say(name: str, ours: float, peer: float) -> None:
+    print(f"{name}: ours={ours:.3g} peer={peer:.4g} ratio={peer / ours:.2f}")
+
+
+def cost(name: str, ours: float, peer: float) -> None:
+    print(f"{name}: ours={ours:.3g} peer={peer:.4g} ratio={ours / peer:.2f}")
+
+
+def compare_counts(name: str, log: EventLog, rows: list[Any], n_peer: int) -> None:
     """Events per customer of each kind, and whether they differ by more than luck."""
     who, kinds = log.customer_codes(), log.codes("kind", KINDS)
+    numbers = {number: i for i, number in enumerate(dict.fromkeys(row[0] for row in rows))}
     for kind in dict.fromkeys(row[2] for row in rows):
         a = np.bincount(who[kinds == KINDS.index(kind)], minlength=log.n_customers)
-        b = np.bincount(np.array([row[0] for row in rows if row[2] == kind], dtype=int), minlength=n_peer)
+        b = np.bincount(np.array([numbers[row[0]] for row in rows if row[2] == kind], dtype=int), minlength=n_peer)
         z = (a.mean() - b.mean()) / math.sqrt(a.var() / len(a) + b.var() / len(b))
-        print(
-            f"{kind} per customer: ours={a.mean():.4f} peer={b.mean():.4f} ratio={a.mean() / b.mean():.4f} ({z=:+.1f})"
-        )
+        same = f"ours={a.mean():.4f} peer={b.mean():.4f} ratio={a.mean() / b.mean():.4f} ({z=:+.1f})"
+        print(f"{kind} per customer, against {name}: {same}")
 
 
 if __name__ == "__main__":
