@@ -7,8 +7,8 @@ from log_tables import table
 from small_worlds import rich_world
 from statistical import FALSE_ALARM, assert_same_distribution, assert_same_mean, assert_same_proportion
 
-from benchmarks.speed.workloads import peer_world
 from benchmarks.speed.simpy_peer import simulate_with_simpy
+from benchmarks.speed.workloads import peer_world
 from journeysim.simulation.engine import simulate
 
 pytestmark = pytest.mark.slow
