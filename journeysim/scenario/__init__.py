@@ -1,7 +1,6 @@
 """Scenarios: named changes of a world, one kind for every lever; what they change, as a table; and back again."""
 
 from journeysim.scenario.changes import (
-    Change,
     ChannelChange,
     DeskChange,
     MixChange,
@@ -11,6 +10,7 @@ from journeysim.scenario.changes import (
     TalkChange,
     WordOfMouthChange,
 )
+from journeysim.scenario.kinds import Change
 from journeysim.scenario.levers import (
     change_cost,
     change_mix,

@@ -1,4 +1,4 @@
-"""The levers: one frozen model for each kind of change, told apart by its first key.
+"""The levers: one frozen model for each kind of change.
 
 A field that is called like a field of the world sets it: of a mapping, the entries that are named; of a list, all of
 it. A field that ends in `_times` multiplies. What is not given stays as it is. A stage alone has fields of its own,
@@ -14,8 +14,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from journeysim.frozen import FrozenDict
 from journeysim.parts import (
@@ -34,7 +33,7 @@ from journeysim.parts import (
     ReachOrByStage,
     Shift,
 )
-from journeysim.yaml_files import TAG, did_you_mean
+from journeysim.yaml_files import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +47,19 @@ def unknown(what: str, names: Iterator[str] | Sequence[str], known: Sequence[str
     for name in names:
         if name not in known:
             yield f"changes {what} {name!r}, which is unknown ({did_you_mean(name, known)})"
+
+
+def given(change: Part, *fields: str) -> dict[str, object]:
+    """The fields that are given, with their values."""
+    return {field: getattr(change, field) for field in fields if getattr(change, field) is not None}
+
+
+def set_or_times(change: Part, part: Part, field: str) -> dict[str, object]:
+    """The field set to what is given, or multiplied."""
+    value, times = getattr(change, field, None), getattr(change, f"{field}_times")
+    if value is not None:
+        return {field: value}
+    return {} if times is None else {field: getattr(part, field) * times}
 
 
 class StageChange(Part):
@@ -122,7 +134,7 @@ class PainPointChange(Part):
         pains = []
         for pain in world.pain_points:
             if pain.name == self.pain_point:
-                changed = _given(self, "slows", "loses", "hurts") | _set_or_times(self, pain, "chance")
+                changed = given(self, "slows", "loses", "hurts") | set_or_times(self, pain, "chance")
                 pain = pain.model_copy(update=changed)
             pains.append(pain)
         return world.model_copy(update={"pain_points": tuple(pains)})
@@ -200,8 +212,8 @@ class ChannelChange(Part):
         return world.model_copy(update={"channels": tuple(channels), "personas": tuple(personas)})
 
     def _changed(self, channel: Channel) -> Channel:
-        changed = _given(self, "active", "calendar")
-        changed |= _set_or_times(self, channel, "cost_per_contact") | _set_or_times(self, channel, "volume")
+        changed = given(self, "active", "calendar")
+        changed |= set_or_times(self, channel, "cost_per_contact") | set_or_times(self, channel, "volume")
         rates = self.contacts_per_day or {}
         if rates:
             changed["contacts_per_day"] = FrozenDict({**channel.contacts_per_day, **rates})
@@ -257,7 +269,7 @@ class DeskChange(Part):
     def on(self, world: World) -> World:
         """The world after this change; bounds are not checked."""
         fields = ("staff", "shifts", "service_minutes", "patience_minutes", "hurts_per_hour", "loses")
-        changed, channels = _given(self, *fields), []
+        changed, channels = given(self, *fields), []
         for channel in world.channels:
             if channel.name == self.desk:
                 desk = channel.desk.model_copy(update=changed) if channel.desk else Desk(**changed)
@@ -343,89 +355,5 @@ class WordOfMouthChange(Part):
         """The world after this change; bounds are not checked."""
         assert world.word_of_mouth is not None  # noqa: S101  # see `problems`
         talk = self.word_of_mouth
-        changed = _given(talk, "delay_days") | _set_or_times(talk, world.word_of_mouth, "referrals_per_day")
+        changed = given(talk, "delay_days") | set_or_times(talk, world.word_of_mouth, "referrals_per_day")
         return world.model_copy(update={"word_of_mouth": world.word_of_mouth.model_copy(update=changed)})
-
-
-LEVERS: Mapping[str, type[Part]] = {
-    "stage": StageChange,
-    "pain_point": PainPointChange,
-    "channel": ChannelChange,
-    "desk": DeskChange,
-    "personas": MixChange,
-    "price_times": PriceChange,
-    "word_of_mouth": WordOfMouthChange,
-}
-"""The key that tells what a change is about."""
-
-
-def _given(change: Part, *fields: str) -> dict[str, object]:
-    return {field: getattr(change, field) for field in fields if getattr(change, field) is not None}
-
-
-def _set_or_times(change: Part, part: Part, field: str) -> dict[str, object]:
-    """The field set to what is given, or multiplied."""
-    value, times = getattr(change, field, None), getattr(change, f"{field}_times")
-    if value is not None:
-        return {field: value}
-    return {} if times is None else {field: getattr(part, field) * times}
-
-
-def _lever(value: object) -> str:
-    """The tag of a change."""
-    if isinstance(value, Mapping):
-        return TAG + next((key for key in LEVERS if key in value), "")
-    return TAG + next((key for key, model in LEVERS.items() if isinstance(value, model)), "")
-
-
-def _is_one_lever(value: object) -> object:
-    """Refuse a mapping that names no lever, or more than one."""
-    if isinstance(value, Mapping):
-        found = [key for key in LEVERS if key in value]
-        hints = [did_you_mean(key, [*LEVERS]) for key in value]
-        hint = next((hint for hint in hints if hint.startswith("did")), f"one of {', '.join(LEVERS)}")
-        if len(found) > 1:
-            raise PydanticCustomError(
-                "two_levers", "one change is about one thing; make several of {keys}", {"keys": " and ".join(found)}
-            )
-        if not found:
-            raise PydanticCustomError("no_lever", "say with a key what is changed; {hint}", {"hint": hint})
-    elif _lever(value) == TAG:
-        raise PydanticCustomError(
-            "no_lever", "must be a mapping such as {example}", {"example": "{channel: email, volume_times: 0.5}"}
-        )
-    return value
-
-
-def _says_something(change: Change) -> Change:
-    """Refuse a change without effect, and one that both sets and multiplies."""
-    part = change.word_of_mouth if isinstance(change, WordOfMouthChange) else change
-    if isinstance(part, StageChange | MixChange | PriceChange):
-        return change  # what they need is required, and a stage may be improved by 1
-    fields = [field for field in type(part).model_fields if field not in LEVERS]
-    given = _given(part, *fields)
-    if not given:
-        detail = {"target": change.target, "fields": ", ".join(fields)}
-        raise PydanticCustomError("no_change", "{target} stays as it is; give one of {fields}", detail)
-    for field in given:
-        if f"{field}_times" in given:
-            raise PydanticCustomError("both", "give {field} or {field}_times, not both", {"field": field})
-    return change
-
-
-Change = StageChange | PainPointChange | ChannelChange | DeskChange | MixChange | PriceChange | WordOfMouthChange
-"""A change of any kind."""
-
-AnyChange = Annotated[
-    Annotated[StageChange, Tag(TAG + "stage")]
-    | Annotated[PainPointChange, Tag(TAG + "pain_point")]
-    | Annotated[ChannelChange, Tag(TAG + "channel")]
-    | Annotated[DeskChange, Tag(TAG + "desk")]
-    | Annotated[MixChange, Tag(TAG + "personas")]
-    | Annotated[PriceChange, Tag(TAG + "price_times")]
-    | Annotated[WordOfMouthChange, Tag(TAG + "word_of_mouth")],
-    Discriminator(_lever),
-    BeforeValidator(_is_one_lever),
-    AfterValidator(_says_something),
-]
-"""A change as it stands in a scenario: checked to be about one thing, and to change it."""

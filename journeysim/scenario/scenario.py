@@ -10,7 +10,8 @@ from pydantic import Field, ValidationError
 from journeysim.errors import InputError
 from journeysim.moves import direction
 from journeysim.parts import Name, Part, Text
-from journeysim.scenario.changes import AnyChange, StageChange, unknown
+from journeysim.scenario.changes import StageChange, unknown
+from journeysim.scenario.kinds import AnyChange
 from journeysim.scenario.table import PARTS, changes_between
 from journeysim.spec import World
 from journeysim.yaml_files import parse_model, read_model, tell, to_yaml
