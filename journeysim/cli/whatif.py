@@ -70,7 +70,7 @@ def whatif(
 
 
 def print_changes(tables: dict[str, pl.DataFrame]) -> None:
-    """For each scenario the fields of the world that it changes, before and after; long values on lines of their own."""
+    """For each scenario what it changes in the world, before and after; long values on lines of their own."""
     print_title("What changes")
     for name, table in tables.items():
         print_line(f"  {name}", style="bold")

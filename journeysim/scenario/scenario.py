@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field, StringConstraints, ValidationError
 
 from journeysim.errors import InputError
 from journeysim.moves import direction
-from journeysim.parts import Name, Part, Text
+from journeysim.parts import Part, Text
 from journeysim.scenario.changes import StageChange, unknown
 from journeysim.scenario.kinds import AnyChange
 from journeysim.scenario.table import PARTS, changes_between
@@ -25,14 +25,19 @@ if TYPE_CHECKING:
 
 APart = TypeVar("APart", bound=Part)
 
-MAX_NAME = 80
-"""Characters of a name, see `parts.Name`."""
+MAX_NAME = 200
+"""Characters of the name of a scenario: more than of a part's, because scenarios add up."""
+
+LongName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_NAME, strip_whitespace=True, pattern=r"^[^\p{Cc}\p{Zl}\p{Zp}]*$"),
+]
 
 
 class Scenario(Part):
     """A named what-if: one or more changes, made one after the other, so that multipliers of one thing multiply."""
 
-    name: Name = Field(description="of the scenario")
+    name: LongName = Field(description="of the scenario")
     about: Text = Field(default="", description="for readers")
     changes: Annotated[tuple[AnyChange, ...], Field(min_length=1)] = Field(
         description="made one after the other; each is one of the kinds below"
@@ -147,7 +152,7 @@ class Scenario(Part):
     def _sound(self, part: APart, what: str) -> APart:
         """The part, checked: a copy keeps what its bounds forbid."""
         try:
-            return type(part).model_validate(part.model_dump())
+            return type(part).model_validate(part.model_dump(warnings=False))
         except ValidationError as error:
             named = f"{what} {part.name!r}" if hasattr(part, "name") else what
             message = f"Scenario {self.name!r} takes {named} out of bounds: {tell(error, type(part))}"

@@ -71,7 +71,7 @@ def undo(world: World, table: pl.DataFrame) -> World:
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
         raise InputError(f"undo: the table has no column {missing[0]!r}; it needs {', '.join(COLUMNS)}.")
-    content = world.model_dump()
+    content = world.model_dump(warnings=False)  # it is checked below
     for part, name, field, before, after in table.select(COLUMNS).iter_rows():
         steps = _steps(field or "")
         found, place = _part(world, content, part, name)
@@ -86,8 +86,11 @@ def undo(world: World, table: pl.DataFrame) -> World:
             place = place[step]
         if before is None:
             del place[steps[-1]]
-        else:
+            continue
+        try:
             place[steps[-1]] = json.loads(before)
+        except ValueError:
+            raise InputError(f"undo: {field!r} of {part} {name!r} was {before!r}, which is not JSON.") from None
     try:
         return World.model_validate(content)
     except ValidationError as error:
