@@ -166,6 +166,14 @@ def test_reach_is_of_one_persona():
     assert_proportion(*share_of_ads(new.filter(persona="old")), 0.5)
 
 
+def test_a_reach_by_stage_leaves_the_other_stages_as_they_were():
+    of = s.retarget("ad", reach={"quick": {"interest": 3}}).apply(RICH).personas[0]
+    assert [of.reach_of("ad", stage) for stage in RICH.stage_names] == [0.5, 3, 0.5, 0.5, 0.5, 0.5]
+    again = s.retarget("ad", reach={"quick": {"unaware": 2}}) + s.retarget("ad", reach={"quick": {"interest": 3}})
+    both_set = again.apply(RICH).personas[0]
+    assert [both_set.reach_of("ad", stage) for stage in RICH.stage_names[:3]] == [2, 3, 0.5]
+
+
 # --- channels: when, what and for how much --------------------------------------------------------------------------
 
 
@@ -198,7 +206,9 @@ def test_pull_may_be_set_by_stage_or_as_a_whole():
     by_stage = s.change_pull("search", pull={"decision": 0.5, "unaware": 0.1}).apply(RICH)
     assert part(by_stage, "channels", "search").pull == search | {"decision": 0.5, "unaware": 0.1}
     assert part(s.change_pull("search", pull=0.4).apply(RICH), "channels", "search").pull == 0.4
-    assert part(s.change_pull("ad", pull={"unaware": 0.4}).apply(RICH), "channels", "ad").pull == {"unaware": 0.4}
+    one_stage = s.change_pull("ad", pull={"unaware": 0.4}).apply(RICH)
+    ad = part(one_stage, "channels", "ad")
+    assert [ad.pull_in(stage) for stage in RICH.stage_names] == [0.4, 0.1, 0.1, 0.1, 0.1, 0.1]
     assert part(s.change_pull("ad", times=0.5).apply(RICH), "channels", "ad").pull == 0.05
 
 

@@ -76,17 +76,18 @@ def print_changes(tables: dict[str, pl.DataFrame]) -> None:
         print_line(f"  {name}", style="bold")
         if table.is_empty():
             print_line("    nothing: the world is so already")
-        labels = [
-            f"{part if part == 'world' else f'{part} {name}'}: {field}"
-            for part, name, field in table.select("part", "name", "field").iter_rows()
+        rows = [
+            (part if part == "world" else f"{part} {of}", field, _shown(before), _shown(after))
+            for part, of, field, before, after in table.iter_rows()
         ]
-        width = max(map(len, labels), default=0)
-        for label, before, after in zip(labels, table["before"], table["after"], strict=True):
-            pair = _shown(before), _shown(after)
-            if max(map(len, pair)) <= LONGEST:
-                print_line(f"    {label:<{width}}   {pair[0]} -> {pair[1]}")
+        short = [max(len(before), len(after)) <= LONGEST for *_, before, after in rows]
+        width = max((len(f"{row[0]}: {row[1]}") for row, fits in zip(rows, short, strict=True) if fits), default=0)
+        for (part, field, before, after), fits in zip(rows, short, strict=True):
+            label = f"{part}: {field}"
+            if fits:
+                print_line(f"    {label:<{width}}   {before} -> {after}")
             else:
-                print_line(f"    {label}\n        {pair[0]}\n     -> {pair[1]}")
+                print_line(f"    {label}\n        {before}\n     -> {after}")
 
 
 def print_differences(

@@ -202,16 +202,18 @@ class ChannelChange(Part):
 
     def on(self, world: World) -> World:
         """The world after this change; bounds are not checked."""
-        channels = [self._changed(c) if c.name == self.channel else c for c in world.channels]
-        personas = [
-            persona.model_copy(update={"reach": FrozenDict({**persona.reach, self.channel: self.reach[persona.name]})})
-            if self.reach and persona.name in self.reach
-            else persona
-            for persona in world.personas
-        ]
+        stages = world.stage_names
+        channels = [self._changed(c, stages) if c.name == self.channel else c for c in world.channels]
+        personas = []
+        for persona in world.personas:
+            if self.reach and persona.name in self.reach:
+                before = persona.reach.get(self.channel, {})
+                reach = _set_by_stage(before, self.reach[persona.name], stages)
+                persona = persona.model_copy(update={"reach": FrozenDict({**persona.reach, self.channel: reach})})
+            personas.append(persona)
         return world.model_copy(update={"channels": tuple(channels), "personas": tuple(personas)})
 
-    def _changed(self, channel: Channel) -> Channel:
+    def _changed(self, channel: Channel, stages: Sequence[str]) -> Channel:
         changed = given(self, "active", "calendar")
         changed |= set_or_times(self, channel, "cost_per_contact") | set_or_times(self, channel, "volume")
         rates = self.contacts_per_day or {}
@@ -220,15 +222,24 @@ class ChannelChange(Part):
         silent = [stage for stage in channel.silent_in if not rates.get(stage)]
         changed["silent_in"] = tuple(dict.fromkeys((*silent, *(self.silence_in or ()))))
         pull = channel.pull
-        if isinstance(self.pull, Mapping):
-            pull = FrozenDict({**(pull if isinstance(pull, Mapping) else {}), **self.pull})
-        elif self.pull is not None:
-            pull = self.pull
+        if self.pull is not None:
+            changed["pull"] = _set_by_stage(pull, self.pull, stages)
         elif self.pull_times is not None:
             times = self.pull_times
-            pull = FrozenDict({s: p * times for s, p in pull.items()}) if isinstance(pull, Mapping) else pull * times
-        changed["pull"] = pull
+            changed["pull"] = (
+                FrozenDict({s: p * times for s, p in pull.items()}) if isinstance(pull, Mapping) else pull * times
+            )
         return channel.model_copy(update=changed)
+
+
+def _set_by_stage(
+    before: float | Mapping[str, float], value: float | Mapping[str, float], stages: Sequence[str]
+) -> float | Mapping[str, float]:
+    """The value; of a mapping the stages that it names, the others stay as they were."""
+    if not isinstance(value, Mapping):
+        return value
+    others = before if isinstance(before, Mapping) else dict.fromkeys(stages, before)
+    return FrozenDict({**others, **value})
 
 
 class DeskChange(Part):

@@ -94,8 +94,8 @@ def change_pain_point(
 def scale_channel(channel: str, *, volume_times: float, name: str | None = None) -> Scenario:
     """A channel makes more or fewer contacts, also of the triggered ones.
 
-    Below the world's own volume (of at most 1), contacts are dropped from those that were drawn: all others stay. More
-    contacts change the draws of all contacts.
+    While the volume is at most 1, contacts are dropped from those that are drawn, and all others stay. A volume above 1
+    changes when the contacts of all channels come.
 
     Raises
     ------
