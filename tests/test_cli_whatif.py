@@ -60,7 +60,7 @@ def test_it_prints_what_changes_and_what_comes_of_it(files):
     ).split() in [line.split() for line in lines]
     money = f"cost of contacts, 90 days {one.cost_baseline:.2f} {one.cost:+.2f} {one.cost_error:.2f}"
     assert money.split() in [line.split() for line in lines]
-    assert "EUR per customer" in printed
+    assert "Money is EUR per customer" in " ".join(printed.split())
     assert "markets" not in printed
 
 
@@ -70,7 +70,7 @@ def test_coupled_customers_are_told(files):
     (files / "desk.yaml").write_text("name: staffed\nchanges: [{desk: support, staff: 1, service_minutes: 9}]\n")
     printed = run(files / "world.yaml", "--scenario", files / "desk.yaml", "--customers", 60)
     assert '     -> {"staff": 1, "service_minutes": 9.0}' in printed
-    assert "errors rest on 3 independent markets, which are few" in printed
+    assert "errors rest on 3 independent markets, which are few" in " ".join(printed.split())
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,14 @@ def test_what_is_wrong_is_told_and_nothing_is_written(files, text, message):
     said = run("considered-purchase", "--scenario", files / "wrong.yaml", "--customers", 50, "--out", out, code=2)
     assert message in " ".join(said.split())
     assert not out.exists()
+
+
+def test_a_file_that_is_there_is_kept_and_told_before_anything_is_simulated(files, monkeypatch):
+    monkeypatch.setattr("journeysim.simulation.simulate_changes", lambda *_, **__: pytest.fail("simulated in vain"))
+    (files / "out.csv").write_text("mine")
+    said = run("considered-purchase", "--scenario", files / "same.yaml", "--out", files / "out.csv", code=2)
+    assert "exists already" in " ".join(said.split())
+    assert (files / "out.csv").read_text() == "mine"
 
 
 def test_a_scenario_is_required():

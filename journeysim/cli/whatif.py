@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from journeysim.cli.app import Seed
-from journeysim.cli.terminal import print_by_scenario, print_line, print_title, progress, say_where
+from journeysim.cli.terminal import out, print_by_scenario, print_line, print_title, progress, say_where
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 LONGEST = 24
 """Characters of a value that still stands beside its field."""
+
+FEW = 10
+"""Independent markets below which a standard error is itself a guess."""
 
 
 def whatif(
@@ -50,19 +55,19 @@ def whatif(
     scenarios = [Scenario.from_yaml(path) for path in scenario]
     print_changes({each.name: each.what_changes(chosen) for each in scenarios})
     days = chosen.horizon_days if conversion_days is None else conversion_days
-    with progress() as on_progress:
-        total = len(scenarios) + 1
-        found = simulate_changes(
-            chosen,
-            scenarios,
-            n_customers=customers,
-            conversion_days=days,
-            retention_days=retention_days,
-            seed=seed,
-            on_progress=lambda done: on_progress("simulate", done, total),
-        )
-    if out_file is not None:
-        with new_file(out_file) as unfinished:
+    with new_file(out_file) if out_file else nullcontext() as unfinished:
+        with progress() as on_progress:
+            total = len(scenarios) + 1
+            found = simulate_changes(
+                chosen,
+                scenarios,
+                n_customers=customers,
+                conversion_days=days,
+                retention_days=retention_days,
+                seed=seed,
+                on_progress=lambda done: on_progress("simulate", done, total),
+            )
+        if unfinished is not None:
             changes_table(found).write_csv(unfinished)
     print_differences(found, conversion_days=days, retention_days=retention_days, currency=chosen.currency)
     if out_file is not None:
@@ -111,18 +116,22 @@ def print_differences(
             rows.append((change.scenario, label, *shown(*numbers)))
     print_by_scenario(("baseline", "change", "standard error"), rows)
     one = changes[0]
-    print_line(
-        f"\n{one.n_customers:,} customers in each version of the world. Conversion is the share of customers who "
-        "purchase in time,\nretention the share of these who are still customers so long after the first purchase, "
-        f"both change in\npercentage points (pp). Money is {currency} per customer; profit is revenue minus cost of "
-        "contacts (no goods, no wages)."
-    )
+    said = [
+        f"{one.n_customers:,} customers in each version of the world. Conversion is the share of customers who "
+        "purchase in time, retention the share of these who are still customers so long after the first purchase; both "
+        f"change in percentage points (pp). Money is {currency} per customer; profit is revenue minus the cost of contacts (no "
+        "goods, no wages)."
+    ]
     coupled = [change for change in changes if change.n_independent < change.n_customers]
     if coupled:
-        print_line(
-            f"Where customers influence each other (word of mouth, desks), errors rest on {coupled[0].n_independent} "
-            "independent markets" + (", which are few." if coupled[0].n_independent < 10 else ".")
+        few = ", which are few." if coupled[0].n_independent < FEW else "."
+        said.append(
+            "Where customers influence each other (word of mouth, desks), errors rest on "
+            f"{coupled[0].n_independent} independent markets{few}"
         )
+    for sentence in said:
+        out.print()
+        out.print(Text(sentence))
 
 
 def _shown(value: str | None) -> str:
