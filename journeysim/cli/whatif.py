@@ -44,7 +44,7 @@ def whatif(
     \b
     Examples:
       journeysim whatif considered-purchase --scenario fewer-mails.yaml
-      journeysim whatif my-world.yaml --scenario a.yaml --scenario b.yaml --customers 20000 --out differences.csv
+      journeysim whatif my-world.yaml --scenario a.yaml --scenario b.yaml --out differences.csv
     """
     from journeysim import worlds
     from journeysim.log_files import new_file
@@ -119,8 +119,8 @@ def print_differences(
     said = [
         f"{one.n_customers:,} customers in each version of the world. Conversion is the share of customers who "
         "purchase in time, retention the share of these who are still customers so long after the first purchase; both "
-        f"change in percentage points (pp). Money is {currency} per customer; profit is revenue minus the cost of contacts (no "
-        "goods, no wages)."
+        f"change in percentage points (pp). Money is {currency} per customer; profit is revenue minus the cost of "
+        "contacts (no goods, no wages)."
     ]
     coupled = [change for change in changes if change.n_independent < change.n_customers]
     if coupled:
