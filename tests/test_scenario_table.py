@@ -5,7 +5,7 @@ import json
 
 import polars as pl
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from small_worlds import full_world, rich_world, small_world
 
@@ -150,6 +150,7 @@ scenarios = st.lists(levers, min_size=1, max_size=6).map(
 )
 
 
+@settings(deadline=None)  # no test of speed: a busy machine is none of its business
 @given(scenarios)
 def test_the_table_leads_back_to_the_world(scenario):
     try:
@@ -162,11 +163,13 @@ def test_the_table_leads_back_to_the_world(scenario):
     assert not table.filter(pl.col("before").eq_missing(pl.col("after"))).height
 
 
+@settings(deadline=None)  # no test of speed: a busy machine is none of its business
 @given(scenarios)
 def test_yaml_keeps_every_lever(scenario):
     assert Scenario.from_yaml(scenario.to_yaml()) == scenario
 
 
+@settings(deadline=None)  # no test of speed: a busy machine is none of its business
 @given(scenarios, scenarios)
 def test_a_sum_is_one_after_the_other(one, other):
     try:
