@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import PydanticCustomError
 
 from journeysim.errors import InputError
@@ -153,7 +153,7 @@ def _problems(detail: ErrorDetails, model: type[BaseModel]) -> list[Problem]:
         return list(detail["ctx"]["problems"])
     place = tuple(step for step in detail["loc"] if not str(step).startswith(TAG))
     if detail["type"] == "extra_forbidden":
-        advice = f"unknown key; {did_you_mean(place[-1], _keys_at(place[:-1], model))}"
+        advice = f"unknown key; {did_you_mean(place[-1], _keys_at(detail['loc'][:-1], model))}"
         return [Problem(place, detail["input"], advice)]
     found = None if detail["type"] == "missing" else detail["input"]
     return [Problem(place, found, _ADVICE.get(detail["type"]) or _in_our_words(detail["msg"]))]
@@ -165,23 +165,26 @@ def _in_our_words(message: str) -> str:
 
 
 def _keys_at(place: Place, model: type[BaseModel]) -> list[str]:
-    """Names of the keys that a mapping at `place` may have."""
-    current: Any = model
+    """Names of the keys that a mapping at `place`, tags included, may have."""
+    models: dict[str, Any] = {"": model}
     for step in place:
-        if isinstance(step, int) or not hasattr(current, "model_fields"):
-            continue
-        field = current.model_fields.get(step)
-        current = _model_in(field.annotation) if field else None
-    return list(current.model_fields) if hasattr(current, "model_fields") else []
+        if str(step).startswith(TAG):
+            models = {"": models[str(step)]} if str(step) in models else models
+        elif not isinstance(step, int):
+            field = next(iter(models.values())).model_fields.get(step) if models else None
+            models = _models_in(field.annotation) if field else {}
+    return list(next(iter(models.values())).model_fields) if models else []
 
 
-def _model_in(annotation: Any) -> Any:
+def _models_in(annotation: Any, tag: str = "") -> dict[str, Any]:
+    """The models that a value may be of, by their tag in a tagged union."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
+        return {tag: annotation}
+    tag = next((extra.tag for extra in getattr(annotation, "__metadata__", ()) if isinstance(extra, Tag)), tag)
+    found: dict[str, Any] = {}
     for inner in getattr(annotation, "__args__", ()):
-        if (model := _model_in(inner)) is not None:
-            return model
-    return None
+        found |= {name: model for name, model in _models_in(inner, tag).items() if name not in found}
+    return found
 
 
 def _dotted(place: Place) -> str:

@@ -6,7 +6,7 @@ from closed_forms import Draws, converted_and_retained
 
 from journeysim.errors import InputError
 from journeysim.forecasts import conversion_curve, forecast, retention_curve
-from journeysim.scenario import Scenario, StageChange, improve_stage
+from journeysim.scenario import Scenario, StageChange, change_price, drop_channel, improve_stage
 
 STAGES = ("look", "cart", "buy", "use", "renew")
 MOVES = (
@@ -129,6 +129,24 @@ def test_a_history_without_a_way_to_a_purchase_is_refused():
     with pytest.raises(InputError, match="No move of this history leads to a purchase"):
         retention_curve(draws, np.linspace(0, 9, 3))
     assert not conversion_curve(draws, np.linspace(0, 9, 3)).any()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda plan: forecast(DRAWS, [plan], **DAYS),
+        lambda plan: conversion_curve(DRAWS, np.linspace(0, 9, 3), plan),
+        lambda plan: retention_curve(DRAWS, np.linspace(0, 9, 3), plan),
+        lambda plan: plan.unseen(MOVES, stages=STAGES, purchase_stages=DRAWS.purchase_stages),
+    ],
+)
+def test_what_a_posterior_cannot_know_is_refused_and_never_ignored(ask):
+    plan = improve_stage("look", forward=2) + drop_channel("tv") + change_price(times=1.1) + drop_channel("tv")
+    message = (
+        r"^Scenario 'improve look.*' changes channel 'tv', the price\. .*cannot forecast that\. Simulate it instead: "
+    )
+    with pytest.raises(InputError, match=message + "simulate_changes"):
+        ask(plan)
 
 
 @pytest.mark.parametrize("name", ["conversion_days", "retention_days"])

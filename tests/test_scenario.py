@@ -84,7 +84,9 @@ def test_changes_may_pass_a_bound_on_the_way_but_not_end_beyond_it():
 
 def test_a_change_that_leaves_no_way_to_a_purchase_is_refused():
     never = StageChange(stage="look", forward=1e-300)
-    with pytest.raises(InputError, match=r"^Scenario 'never' makes a world that cannot be by changing 'look': .*no "):
+    with pytest.raises(
+        InputError, match=r"^Scenario 'never' makes a world that cannot be by changing stage 'look': .*no "
+    ):
         Scenario(name="never", changes=(never, never)).apply(World.model_validate({**dict(WORLD), "channels": ()}))
 
 

@@ -2,6 +2,13 @@
 
 from journeysim.simulation.engine import simulate
 from journeysim.simulation.truth import IncrementalEffects, incremental_effects
-from journeysim.simulation.whatif import SimulatedChange, simulate_changes
+from journeysim.simulation.whatif import SimulatedChange, changes_table, simulate_changes
 
-__all__ = ["IncrementalEffects", "SimulatedChange", "incremental_effects", "simulate", "simulate_changes"]
+__all__ = [
+    "IncrementalEffects",
+    "SimulatedChange",
+    "changes_table",
+    "incremental_effects",
+    "simulate",
+    "simulate_changes",
+]

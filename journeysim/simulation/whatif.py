@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
+import polars as pl
 
 from journeysim.errors import InputError
 from journeysim.events import KINDS, microseconds
 from journeysim.simulation.engine import simulate
+from journeysim.simulation.engines import couples_customers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -22,23 +24,53 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
 
+MEASURES: Final = ("conversion", "retention", "revenue", "cost", "profit")
+"""What a scenario is held against the baseline by."""
+
 
 @dataclass(frozen=True, slots=True)
 class SimulatedChange:
-    """Differences scenario minus baseline, in shares of customers, with their Monte Carlo standard errors.
+    """Differences scenario minus baseline, with their Monte Carlo standard errors.
 
-    Conversion is purchasing within `conversion_days`; retention is being active `retention_days` after the first
-    purchase, among those who converted.
+    Conversion is the share of customers who purchase within `conversion_days`; retention is being active
+    `retention_days` after the first purchase, as a share of those who converted. Revenue (of all purchases), cost (of
+    all contacts) and profit (revenue minus cost: neither goods nor staff are taken off) are per customer over
+    conversion_days + retention_days, in the currency of the world.
+
+    Attributes
+    ----------
+    n_customers : simulated in each version of the world
+    n_independent : how many of what is independent the errors rest on: the customers, or the markets where word travels
+        or desks are shared in the world with or without the change
     """
 
     scenario: str
     n_customers: int
+    n_independent: int
     conversion_baseline: float
     conversion: float
     conversion_error: float
     retention_baseline: float
     retention: float
     retention_error: float
+    revenue_baseline: float
+    revenue: float
+    revenue_error: float
+    cost_baseline: float
+    cost: float
+    cost_error: float
+    profit_baseline: float
+    profit: float
+    profit_error: float
+
+
+class _Outcomes(NamedTuple):
+    """(n_customers,) each: whether each converted, whether moreover active later on, money in and out."""
+
+    bought: FloatArray
+    active: FloatArray
+    revenue: FloatArray
+    cost: FloatArray
 
 
 def simulate_changes(
@@ -49,50 +81,118 @@ def simulate_changes(
     conversion_days: float,
     retention_days: float,
     seed: int,
+    on_progress: Callable[[int], None] | None = None,
 ) -> list[SimulatedChange]:
-    """Simulate each scenario and the baseline on common random numbers.
+    """Simulate each scenario and the baseline on common random numbers, each on the engine that its world needs.
 
     Every customer is followed for conversion_days + retention_days, so that nobody is censored. The standard error of
-    a difference of two ratios r/y comes from (r - R y) / mean(y), customer by customer (delta method).
+    a difference of two ratios r/y comes from (r - R y) / mean(y), customer by customer (delta method). Where customers
+    of a market influence each other (word of mouth, desks) these are summed by market first, and the variance is that
+    of the sums of M markets: M / (M - 1) sum_m (sum_i (h_i - mean h))^2 / n^2 (Liang & Zeger 1986, Biometrika 73:13).
+
+    Parameters
+    ----------
+    on_progress : called with the number of finished simulations, of one more than there are scenarios
 
     Raises
     ------
-    InputError : a horizon is not positive, there are fewer than two customers, or as `simulate` and `Scenario.apply`
+    InputError : a horizon is not positive, two scenarios share a name, there are fewer than two customers (or markets,
+        where customers of a market influence each other), or as `simulate` and `Scenario.apply`
     """
     for name, days in (("conversion_days", conversion_days), ("retention_days", retention_days)):
         if not days > 0:
             raise InputError(f"{name} is {days}; it must be a positive number of days.")
     if n_customers < 2:
         raise InputError(f"n_customers is {n_customers}; a standard error needs two at least.")
+    if len({scenario.name for scenario in scenarios}) < len(scenarios):
+        raise InputError("Two scenarios share a name; give each its own.")
+    versions = [scenario.apply(world) for scenario in scenarios]
+    groups = [_group_size(world, version, n_customers) for version in versions]
 
-    def run(version: World) -> tuple[FloatArray, FloatArray]:
+    def run(version: World) -> _Outcomes:
         horizon = conversion_days + retention_days
         log = simulate(version, n_customers=n_customers, horizon_days=horizon, seed=seed)
         return _outcomes(log, conversion_days, retention_days)
 
-    bought0, active0 = run(world)
-    changes = []
-    for scenario in scenarios:
-        bought, active = run(scenario.apply(world))
-        change_error = (bought - bought0).std(ddof=1) / np.sqrt(n_customers)
-        influence = _ratio_influence(active, bought) - _ratio_influence(active0, bought0)
-        changes.append(
-            SimulatedChange(
-                scenario=scenario.name,
-                n_customers=n_customers,
-                conversion_baseline=float(bought0.mean()),
-                conversion=float(bought.mean() - bought0.mean()),
-                conversion_error=float(change_error),
-                retention_baseline=_ratio(active0, bought0),
-                retention=_ratio(active, bought) - _ratio(active0, bought0),
-                retention_error=float(influence.std(ddof=1) / np.sqrt(n_customers)),
-            )
-        )
+    before, changes = run(world), []
+    for i, (scenario, version, group) in enumerate(zip(scenarios, versions, groups, strict=True)):
+        if on_progress:
+            on_progress(i + 1)
+        changes.append(_change(scenario.name, before, run(version), group))
+    if on_progress:
+        on_progress(len(scenarios) + 1)
     return changes
 
 
-def _outcomes(log: EventLog, conversion_days: float, retention_days: float) -> tuple[FloatArray, FloatArray]:
-    """(n_customers,) whether each converted in time, and whether each of these was active later on."""
+def changes_table(changes: Sequence[SimulatedChange]) -> pl.DataFrame:
+    """One row per scenario and measure: `scenario, measure, baseline, changed, difference, standard_error`.
+
+    Conversion and retention are shares of customers, revenue, cost and profit are per customer.
+    """
+    rows = [
+        (
+            change.scenario,
+            measure,
+            getattr(change, f"{measure}_baseline"),
+            getattr(change, f"{measure}_baseline") + getattr(change, measure),
+            getattr(change, measure),
+            getattr(change, f"{measure}_error"),
+        )
+        for change in changes
+        for measure in MEASURES
+    ]
+    numbers = ("baseline", "changed", "difference", "standard_error")
+    schema = {"scenario": pl.String, "measure": pl.String, **dict.fromkeys(numbers, pl.Float64)}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _group_size(world: World, version: World, n_customers: int) -> int:
+    """Customers, one after the other, who may depend on each other: 1, or those of a market."""
+    if not (couples_customers(world) or couples_customers(version)):
+        return 1
+    if n_customers <= world.market_size:
+        raise InputError(
+            f"n_customers is {n_customers}, all in one market of {world.market_size} (market_size of world "
+            f"{world.name!r}). Customers of a market influence each other by word of mouth or at desks, so a standard "
+            f"error needs two markets at least, better ten: simulate {10 * world.market_size} customers, or make "
+            "market_size smaller."
+        )
+    return world.market_size
+
+
+def _change(name: str, before: _Outcomes, after: _Outcomes, group: int) -> SimulatedChange:
+    def error(influence: FloatArray) -> float:
+        return _standard_error(influence, group)
+
+    n_customers = len(before.bought)
+    profit_before, profit = before.revenue - before.cost, after.revenue - after.cost
+    retention_before = _ratio(before.active, before.bought)
+    return SimulatedChange(
+        scenario=name,
+        n_customers=n_customers,
+        n_independent=-(-n_customers // group),
+        conversion_baseline=float(before.bought.mean()),
+        conversion=float(after.bought.mean() - before.bought.mean()),
+        conversion_error=error(after.bought - before.bought),
+        retention_baseline=retention_before,
+        retention=_ratio(after.active, after.bought) - retention_before,
+        retention_error=error(
+            _ratio_influence(after.active, after.bought) - _ratio_influence(before.active, before.bought)
+        ),
+        revenue_baseline=float(before.revenue.mean()),
+        revenue=float((after.revenue - before.revenue).mean()),
+        revenue_error=error(after.revenue - before.revenue),
+        cost_baseline=float(before.cost.mean()),
+        cost=float((after.cost - before.cost).mean()),
+        cost_error=error(after.cost - before.cost),
+        profit_baseline=float(profit_before.mean()),
+        profit=float((profit - profit_before).mean()),
+        profit_error=error(profit - profit_before),
+    )
+
+
+def _outcomes(log: EventLog, conversion_days: float, retention_days: float) -> _Outcomes:
+    """Whether each converted in time, whether each of these was active later on, and the money of the whole log."""
     kinds, who = log.codes("kind", KINDS), log.customer_codes()
     days = (log.times_us() - microseconds(log.start)) / 86_400e6
     bought_at, lost_at = np.full(log.n_customers, np.inf), np.full(log.n_customers, np.inf)
@@ -101,7 +201,22 @@ def _outcomes(log: EventLog, conversion_days: float, retention_days: float) -> t
     lost_at[who[losses]] = days[losses]
     bought = bought_at <= conversion_days
     active = bought & (lost_at > bought_at + retention_days)
-    return bought.astype(np.float64), active.astype(np.float64)
+
+    def summed(column: str, kind: str) -> FloatArray:
+        rows = kinds == KINDS.index(kind)  # other kinds have values of another meaning, such as scores
+        amounts = log.events[column].to_numpy()[rows]
+        return np.bincount(who[rows], weights=amounts, minlength=log.n_customers).astype(np.float64)
+
+    return _Outcomes(
+        bought.astype(np.float64), active.astype(np.float64), summed("value", "purchase"), summed("cost", "touch")
+    )
+
+
+def _standard_error(influence: FloatArray, group: int) -> float:
+    """Of the mean of (n,) values, independent between groups of `group` that follow each other."""
+    n = len(influence)
+    sums = np.add.reduceat(influence - influence.mean(), np.arange(0, n, group))
+    return float(np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()) / n)
 
 
 def _ratio(part: FloatArray, whole: FloatArray) -> float:
