@@ -191,7 +191,8 @@ class Channel(Part):
     desk: Desk | None = Field(default=None, description="staff that contacts queue for")
     cost_per_contact: Money = Field(default=0.0, description="in the currency of the world")
     volume: Multiplier = Field(
-        default=1.0, description="multiplies its contacts, also the triggered; below 1 some are drawn but not made"
+        default=1.0,
+        description="multiplies its contacts, also the triggered, not referrals; below 1 some are drawn but not made",
     )
     active: bool = Field(default=True, description="false: contacts are drawn but never made")
     silent_in: tuple[Name, ...] = Field(default=(), description="stages in which contacts are drawn but never made")
