@@ -2,11 +2,11 @@
 
     python benchmarks/speed/engine.py
 
-Prints `name: ours=... peer=... ratio=...`; the ratio of `against` says how many times as fast ours is, that of `over` how
-many times as much it costs. First that all simulate the same thing (events per customer by kind), then CPU time per
-logged event, medians over the repeats. `engine` is the kernel, which writes rows into memory that it has used before,
-as in a simulation to disk; `simulate` also makes the columns of a log, which stays in memory. Our side is measured warm:
-the operating system takes fresh memory's time once.
+Prints `name: ours=... peer=... ratio=...`; the ratio of `against` says how many times as fast ours is, that of `over`
+how many times as much it costs. First that all simulate the same thing (events per customer by kind), then CPU time
+per logged event, medians over the repeats. `engine` is the kernel, which writes rows into memory that it has used
+before, as in a simulation to disk; `simulate` also makes the columns of a log, which stays in memory. Our side is
+measured warm: the operating system takes fresh memory's time once.
 """
 
 from __future__ import annotations
