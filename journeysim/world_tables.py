@@ -208,8 +208,8 @@ def calendar_table(world: World) -> Table:
     parts = [(f"moves from {stage.name}", stage.calendar) for stage in world.stages]
     parts += [(channel.name, channel.calendar) for channel in world.channels]
     rows = tuple((name, "\n".join(_calendar(calendar))) for name, calendar in parts if any(_calendar(calendar)))
-    note = "Rates are multiplied by these, by 1 where nothing is said. Days of flights count from the window's start."
-    return Table("Calendars", ("of", "rates times"), rows, note=note)
+    note = "×1 where nothing is said. Days count from the window's start."
+    return Table("Calendars", ("of", "rates"), rows, note=note)
 
 
 def survey_table(world: World) -> Table:
@@ -249,9 +249,8 @@ def facts(world: World) -> tuple[str, ...]:
     if told and told.referrals_per_day:
         who = ", ".join(stage.name for stage in world.stages if stage.advocates)
         often = f"tells one of {world.market_size:,} every {1 / told.referrals_per_day:.3g} days"
-        lines.append(
-            f"word of mouth: who is in {who} {often}, a contact on {told.channel} {told.delay_days:g} days later"
-        )
+        heard = f"a contact on {told.channel} {told.delay_days:g} days later"
+        lines.append(f"word of mouth: who is in {who} {often}, {heard}")
     return tuple(lines)
 
 
@@ -303,16 +302,16 @@ def _reach(channel: str, of: float | Mapping[str, float]) -> str:
 
 def _calendar(calendar: Calendar) -> tuple[str, ...]:
     lines = [
-        " ".join(f"{name} {times:g}" for name, times in of.items()) for of in (calendar.weekdays, calendar.months) if of
+        " ".join(f"{name}×{times:g}" for name, times in of.items()) for of in (calendar.weekdays, calendar.months) if of
     ]
     if calendar.flights:
         flights = ", ".join(_flight(flight) for flight in calendar.flights)
-        lines.append(f"{flights}, otherwise {calendar.outside_flights:g}")
+        lines.append(f"{flights}, otherwise ×{calendar.outside_flights:g}")
     return tuple(lines)
 
 
 def _flight(flight: Flight) -> str:
-    return f"days {flight.from_day}-{flight.until_day - 1}: {flight.times:g}"
+    return f"days {flight.from_day}-{flight.until_day - 1} ×{flight.times:g}"
 
 
 def _shift(shift: Shift) -> str:

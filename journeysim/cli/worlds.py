@@ -41,7 +41,7 @@ def _no_command(given: str) -> NoReturn:
     )
 
 
-worlds = typer.Typer(cls=_Worlds, help="The packaged worlds: list them, read one as tables and as a map, get its YAML.")
+worlds = typer.Typer(cls=_Worlds)
 
 Name = Annotated[str, typer.Argument(help="Name of a packaged world, or a YAML file.")]
 

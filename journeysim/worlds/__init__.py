@@ -11,7 +11,7 @@ from journeysim.text_files import read_text
 from journeysim.yaml_files import did_you_mean, parse_model
 
 _SUFFIXES = (".yaml", ".yml")
-_PRODUCTS, _TRAPS, _FRAMEWORKS = "Products", "Traps for attribution", "Frameworks"
+_FRAMEWORKS, _PRODUCTS, _RIDDLES = "Frameworks", "Products", "Tests of attribution"
 
 
 def names() -> tuple[str, ...]:
@@ -25,15 +25,15 @@ def names() -> tuple[str, ...]:
 
 
 def groups() -> dict[str, tuple[str, ...]]:
-    """Names of the packaged worlds by what they are for: journey frameworks, products, traps for attribution.
+    """Names of the packaged worlds by what they are for: journey frameworks, products, tests of attribution.
 
     >>> groups()["Frameworks"]
     ('aida', 'five-stages', 'four-stages', 'seven-stages', 'six-stages')
     """
-    found: dict[str, list[str]] = {_FRAMEWORKS: [], _PRODUCTS: [], _TRAPS: []}
+    found: dict[str, list[str]] = {_FRAMEWORKS: [], _PRODUCTS: [], _RIDDLES: []}
     for name in names():
-        heading = _TRAPS if name.startswith("trap-") else _PRODUCTS if name.endswith("-purchase") else _FRAMEWORKS
-        found[heading].append(name)
+        is_framework = name == "aida" or name.endswith("-stages")
+        found[_FRAMEWORKS if is_framework else _PRODUCTS if name.endswith("-purchase") else _RIDDLES].append(name)
     return {heading: tuple(those) for heading, those in found.items() if those}
 
 
