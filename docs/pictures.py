@@ -59,7 +59,7 @@ def draw_world_maps() -> None:
     (IMAGES / "worlds").mkdir(exist_ok=True)
     for name in worlds.names():
         world_map(worlds.load(name)).savefig(
-            IMAGES / "worlds" / f"{name}.png", dpi=80, pil_kwargs={"optimize": True}, metadata={"Software": None}
+            IMAGES / "worlds" / f"{name}.png", dpi=100, pil_kwargs={"optimize": True}, metadata={"Software": None}
         )
 
 
