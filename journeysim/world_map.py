@@ -14,7 +14,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from journeysim.moves import LOST
 from journeysim.plots import BLUE, GREY, INK, ORANGE, PALE, PURPLE, RED
 from journeysim.plots import _plain as plain
-from journeysim.world_tables import base_moves, marks, percent, stay_days
+from journeysim.world_tables import base_moves, marks, percent, stay_days, three_digits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -163,7 +163,7 @@ def _draw_stage(axes: Axes, world: World, name: str, x: float, middle: float) ->
         zorder=6,
     )
     days = stay_days(stage)
-    stay = "for good" if days is None else f"{days:.3g} days"
+    stay = "for good" if days is None else f"{three_digits(days)} days"
     seasons = ", seasonal" if stage.calendar.months or stage.calendar.flights else ""
     for k, line in enumerate((stay + seasons, *textwrap.wrap(", ".join(marks(stage)), 22)[:3])):
         axes.text(x, middle + 0.13 - LINE * k, line, fontsize=7, ha="center", va="center", color="#444444", zorder=6)
@@ -181,7 +181,7 @@ def _draw_word_of_mouth(
     axes.annotate(
         "", (first, top), (first, height), arrowprops={"arrowstyle": "-|>", "color": PURPLE, "lw": 1.2, "ls": "--"}
     )
-    often = f"one in {1 / told.referrals_per_day:.3g} days each" if told.referrals_per_day else "nobody"
+    often = f"one in {three_digits(1 / told.referrals_per_day)} days each" if told.referrals_per_day else "nobody"
     label = plain(f"tell others ({told.channel}): {often}")
     axes.text(first + 0.1, height + 0.1, label, fontsize=8, color=PURPLE, va="center")
 

@@ -70,6 +70,11 @@ def percent(share: float) -> str:
     return f"{share:.0%}" if share >= 0.01 or share == 0 else "<1%"
 
 
+def three_digits(number: float) -> str:
+    """A number to three digits, and to the whole from a thousand on: never in powers of ten."""
+    return f"{number:,.0f}" if number >= 999.5 else f"{number:.3g}"
+
+
 def world_tables(world: World) -> tuple[Table, ...]:
     """All tables of a world, those without rows left out."""
     tables = (
@@ -98,7 +103,7 @@ def journey_table(world: World) -> Table:
             (
                 f"{number}",
                 "\n".join((stage.name, *(f"· {mark}" for mark in marks(stage)))),
-                "∞" if days is None else f"{days:.3g}",
+                "∞" if days is None else three_digits(days),
                 _moves(mine, "forward", "→"),
                 _moves(mine, "back", "←"),
                 _moves(mine, "exit", "✕"),
@@ -248,7 +253,7 @@ def facts(world: World) -> tuple[str, ...]:
         lines.append(f"after the first purchase, satisfaction 1 moves customers on {times} times as fast as 0")
     if told and told.referrals_per_day:
         who = ", ".join(stage.name for stage in world.stages if stage.advocates)
-        often = f"tells one of {world.market_size:,} every {1 / told.referrals_per_day:.3g} days"
+        often = f"tells one of {world.market_size:,} every {three_digits(1 / told.referrals_per_day)} days"
         heard = f"a contact on {told.channel} {told.delay_days:g} days later"
         lines.append(f"word of mouth: who is in {who} {often}, {heard}")
     return tuple(lines)

@@ -22,6 +22,7 @@ from journeysim.world_tables import (
     marks,
     percent,
     stay_days,
+    three_digits,
     world_tables,
 )
 
@@ -123,6 +124,10 @@ def test_a_calendar_shows_days_as_they_are_run() -> None:
 
 def test_a_small_share_is_not_told_as_none() -> None:
     assert [percent(x) for x in (0.0, 0.004, 0.01, 0.126, 1.0)] == ["0%", "<1%", "1%", "13%", "100%"]
+
+
+def test_days_are_never_told_in_powers_of_ten() -> None:
+    assert [three_digits(x) for x in (0.25, 6.25, 99.96, 999.7, 1923.4)] == ["0.25", "6.25", "100", "1,000", "1,923"]
 
 
 def test_marks_say_what_happens_in_a_stage() -> None:
