@@ -21,13 +21,14 @@ from journeysim import (
 from journeysim.demo import SCENARIOS
 from journeysim.plots import attribution_chart, forecast_chart, stage_map
 from journeysim.sections import attributions
+from journeysim.world_map import world_map
 
 IMAGES = Path(__file__).parent / "images"
 DATA = Path(__file__).parents[1] / "journeysim" / "datasets"
 
 
 def main() -> None:
-    """Write `credit.png`, `what-if.png`, `journey.png` and `shop.png`."""
+    """Write `credit.png`, `what-if.png`, `journey.png`, `shop.png`, and the maps of the packaged worlds."""
     IMAGES.mkdir(exist_ok=True)
     world = worlds.load("considered-purchase")
     size = {"n_customers": 100_000, "horizon_days": 180.0}
@@ -49,7 +50,17 @@ def main() -> None:
     }
     for name, figure in figures.items():
         figure.savefig(IMAGES / f"{name}.png", dpi=110)
+    draw_world_maps()
     print("error of shares:", {m: round(float(np.abs(s - truth.share).sum() / 2), 3) for m, s in shares.items()})
+
+
+def draw_world_maps() -> None:
+    """Write the map of every packaged world into `images/worlds`."""
+    (IMAGES / "worlds").mkdir(exist_ok=True)
+    for name in worlds.names():
+        world_map(worlds.load(name)).savefig(
+            IMAGES / "worlds" / f"{name}.png", dpi=100, pil_kwargs={"optimize": True}, metadata={"Software": None}
+        )
 
 
 if __name__ == "__main__":

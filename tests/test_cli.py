@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import polars as pl
 import pytest
+from rich.cells import cell_len
 from typer.testing import CliRunner
 
 from journeysim import worlds
@@ -20,6 +21,7 @@ from journeysim.bayes import StageModel
 from journeysim.cli import app
 from journeysim.cli import simulate as simulate_command
 from journeysim.cli.results import print_forecasts
+from journeysim.cli.terminal import out
 from journeysim.errors import InputError
 from journeysim.log_files import read_log
 
@@ -360,7 +362,7 @@ def test_seconds_are_events_times_the_time_of_one(monkeypatch, folder):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["nope"], "No packaged world is called 'nope' (known: considered-purchase, impulse-purchase)."),
+        (["nope"], "No packaged world is called 'nope' (known: aida, "),
         (["nope.yaml"], "cannot be read"),
         (["impulse-purchase", "--customers", "0"], "--customers"),
         (["impulse-purchase", "--days", "0"], "horizon_days"),
@@ -373,11 +375,53 @@ def test_worlds_and_settings_that_do_not_exist_are_refused(arguments, told, fold
 
 
 def test_a_printed_world_can_be_changed_and_simulated(write, folder):
-    assert "considered-purchase" in run("worlds")
-    mine = write("mine.yaml", run("worlds", "impulse-purchase").replace("name: impulse-purchase", "name: mine"))
+    mine = write("mine.yaml", run("worlds", "yaml", "impulse-purchase").replace("name: impulse-purchase", "name: mine"))
     run("simulate", mine, "--customers", 10, "--out", folder / "log")
     assert read_log(folder / "log").provenance["world"] == "mine"
-    assert "No packaged world" in run("worlds", "nope", code=2)
+    assert "No packaged world" in run("worlds", "yaml", "nope", code=2)
+    assert "mine" in run("worlds", "show", mine)
+
+
+def test_worlds_are_listed_in_groups_within_eighty_columns():
+    listed = run("worlds")
+    assert listed == run("worlds", "list")
+    for name in worlds.names():
+        assert re.search(rf"^  {name} ", listed, flags=re.MULTILINE)
+    assert listed.index("Frameworks") < listed.index("aida") < listed.index("Products") < listed.index("gift-purchase")
+
+
+@pytest.mark.parametrize("name", worlds.names())
+def test_a_shown_world_names_its_parts_and_fits_eighty_columns(name, monkeypatch):
+    monkeypatch.setattr(out, "_width", 80)
+    shown = run("worlds", "show", name)
+    assert max(map(cell_len, shown.splitlines())) <= 80
+    world = worlds.load(name)
+    for part in (*world.stages, *world.channels, *world.personas, *world.pain_points):
+        assert part.name in shown
+    assert "The journey" in shown
+
+
+def test_a_map_is_written_as_picture_and_never_over_another_file(folder):
+    for file, begins in (("map.png", b"\x89PNG"), ("map.svg", b"<?xml")):
+        assert f"Written: {folder / file}" in run("worlds", "show", "four-stages", "--map", folder / file)
+        assert (folder / file).read_bytes().startswith(begins)
+    show = ("worlds", "show", "four-stages", "--map")
+    assert "exists already" in refused(*show, folder / "map.png", folder=folder)
+    assert "must end in .png or .svg" in refused(*show, folder / "map.pdf", folder=folder)
+    assert "no directory" in refused(*show, folder / "nowhere" / "map.png", folder=folder)
+    assert "No packaged world" in refused("worlds", "show", "nope", "--map", folder / "new.png", folder=folder)
+
+
+def test_the_name_of_a_world_is_not_a_command_and_the_message_says_what_is():
+    told = run("worlds", "considered-purchase", code=2)
+    assert "journeysim worlds show considered-purchase" in told
+    assert "journeysim worlds yaml considered-purchase > my-world.yaml" in told
+    assert "No packaged world is called 'considered-purchas'" in run("worlds", "considered-purchas", code=2)
+
+
+def test_every_command_of_worlds_explains_itself_with_an_example():
+    for command in ("list", "show", "yaml"):
+        assert re.search(rf"Examples?[^:]*:\s+journeysim worlds {command}", run("worlds", command, "--help"))
 
 
 def test_the_demo_needs_enough_customers(folder):
@@ -409,7 +453,7 @@ def test_a_refusal_goes_to_standard_error():
 def test_a_reader_who_has_seen_enough_is_no_error():
     reading, writing = os.pipe()
     os.close(reading)
-    process = subprocess_of("worlds", "considered-purchase", stdout=writing)
+    process = subprocess_of("worlds", "yaml", "considered-purchase", stdout=writing)
     os.close(writing)
     _, errors = process.communicate(timeout=60)
     assert "Traceback" not in errors

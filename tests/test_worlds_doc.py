@@ -1,16 +1,19 @@
-"""docs/worlds.md says what the models say. `python tests/test_worlds_doc.py` writes its tables anew."""
+"""docs/worlds.md says what the models say, docs/worlds/ what the packaged worlds do.
+
+`python tests/test_worlds_doc.py` writes their tables anew.
+"""
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
 import pytest
 from channel_effects import channel_effects, share_lost
 
 from journeysim import worlds
-from journeysim.kpis import KPIS, drop_off, kpis
+from journeysim.kpis import drop_off, kpis
 from journeysim.simulation import simulate
 from journeysim.spec import (
     Basket,
@@ -31,9 +34,24 @@ from journeysim.spec import (
 )
 
 if TYPE_CHECKING:
+    from journeysim.events import EventLog
     from journeysim.parts import Part
 
 DOC = Path(__file__).parents[1] / "docs" / "worlds.md"
+PAGES = DOC.parent / "worlds"
+INDEX = PAGES / "README.md"
+CUSTOMERS, AT_DESKS = 40_000, 4_000  # worlds with desks are simulated on SimPy, a hundred times slower
+HEADLINES = {
+    "conversion_rate": "conversion",
+    "median_days_deciding": "days to decide",
+    "median_basket": "basket",
+    "repeat_rate": "repeat",
+    "retention_90_days": "retention, 90 days",
+    "lost_share": "gone",
+    "touches_per_customer": "contacts per customer",
+    "cost_per_acquisition": "cost per buyer",
+    "return_on_spend": "revenue / cost",
+}
 MODELS: tuple[type[Part], ...] = (
     World,
     Stage,
@@ -51,7 +69,6 @@ MODELS: tuple[type[Part], ...] = (
     Basket,
     ProductExperience,
 )
-DAYS = {"considered-purchase": 180.0, "impulse-purchase": 90.0}
 
 
 def field_tables() -> str:
@@ -100,23 +117,47 @@ def kind(value: dict[str, Any]) -> str:
             return {"boolean": "true or false"}[other]
 
 
-def packaged_tables() -> str:
-    """KPIs, drop-off and channels of the packaged worlds: 100,000 customers, seed 1."""
-    all_worlds = {name: worlds.load(name) for name in DAYS}
-    logs = {n: simulate(w, n_customers=100_000, horizon_days=DAYS[n], seed=1) for n, w in all_worlds.items()}
-    found = [kpis(log) for log in logs.values()]
-    lines = ["", f"| KPI | unit | {' | '.join(logs)} |", "|---|---|---|---|"]
-    for name, (unit, _) in KPIS.items():
-        cells = [interval(frame.filter(pl.col("kpi") == name).row(0, named=True)) for frame in found]
-        lines.append(f"| `{name}` | {unit} | {' | '.join(cells)} |")
-    for name, log in logs.items():
-        lines += ["", f"| {name}: stage | entries | forward | back | lost | still there | drop-off |", "|---" * 7 + "|"]
-        lines += [f"| {' | '.join(map(str, row[:-1]))} | {row[-1]:.1%} |" for row in drop_off(log).rows()]
-    for name, log in logs.items():
-        lines += ["", f"| {name}: channel | incremental effect | last touch |", "|---|---|---|"]
-        effects = channel_effects(all_worlds[name], log).rows()
-        lines += [f"| {channel} | {effect:.1%} | {last:.1%} |" for channel, effect, last in effects]
-        lines.append(f"| all | {share_lost(all_worlds[name], log, *all_worlds[name].channel_names):.1%} | |")
+@cache
+def measured(name: str) -> EventLog:
+    world = worlds.load(name)
+    n = AT_DESKS if world.has_desks else CUSTOMERS
+    return simulate(world, n_customers=n, horizon_days=world.horizon_days, seed=1)
+
+
+def index_table() -> str:
+    """One row per packaged world: the KPIs that tell worlds apart."""
+    lines = ["", f"| world | days | {' | '.join(HEADLINES.values())} |", "|---|" + "---:|" * (1 + len(HEADLINES))]
+    for names in worlds.groups().values():
+        for name in names:
+            found = {row["kpi"]: row for row in kpis(measured(name)).iter_rows(named=True)}
+            cells = " | ".join(headline(found[kpi]) for kpi in HEADLINES)
+            lines.append(f"| [{name}]({name}.md) | {worlds.load(name).horizon_days:g} | {cells} |")
+    return "\n".join(lines) + "\n\n"
+
+
+def headline(row: dict[str, Any]) -> str:
+    if row["value"] is None:
+        return "-"
+    value: float = row["value"]
+    rounded = float(f"{value:.3g}")
+    return f"{value:.1%}" if row["unit"] == "share" else f"{rounded:,g}"
+
+
+def world_page_tables(name: str) -> str:
+    """KPIs, drop-off and channels of one world."""
+    world, log = worlds.load(name), measured(name)
+    size = f"{log.n_customers:,} customers, {world.horizon_days:g} days, seed 1; money in {world.currency}."
+    lines = ["", size, "", "| KPI | unit | value (95% interval) |", "|---|---|---|"]
+    lines += [f"| `{row['kpi']}` | {row['unit']} | {interval(row)} |" for row in kpis(log).iter_rows(named=True)]
+    lines += ["", "| stage | entries | forward | back | lost | still there | drop-off |", "|---" * 7 + "|"]
+    lines += [
+        f"| {' | '.join(map(str, row[:-1]))} | {'-' if row[-1] is None else f'{row[-1]:.1%}'} |"
+        for row in drop_off(log).rows()
+    ]
+    lines += ["", "| channel | incremental effect | last touch |", "|---|---|---|"]
+    effects = channel_effects(world, log).rows()
+    lines += [f"| {channel} | {effect:.1%} | {last:.1%} |" for channel, effect, last in effects]
+    lines.append(f"| all | {share_lost(world, log, *world.channel_names):.1%} | |")
     return "\n".join(lines) + "\n\n"
 
 
@@ -127,19 +168,40 @@ def interval(row: dict[str, Any]) -> str:
     return f"{row['value']:,.0f}{bounds}" if row["value"] >= 1000 else f"{row['value']:.4g}{bounds}"
 
 
-TABLES = {"fields": field_tables, "packaged": packaged_tables}
-
-
-def replaced(text: str, name: str) -> str:
-    """The doc with the tables between two markers made anew."""
+def replaced(text: str, name: str, tables: str) -> str:
+    """The doc with what stands between two markers made anew."""
     begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-    return text[: text.index(begin) + len(begin)] + TABLES[name]() + text[text.index(end) :]
+    return text[: text.index(begin) + len(begin)] + tables + text[text.index(end) :]
 
 
-@pytest.mark.parametrize("name", ["fields", pytest.param("packaged", marks=pytest.mark.slow)])
-def test_the_tables_of_the_doc_are_up_to_date(name: str) -> None:
-    text = DOC.read_text(encoding="utf-8")
-    assert replaced(text, name) == text, "run this file to write the tables anew"
+def up_to_date(page: Path, name: str, tables: str) -> bool:
+    text = page.read_text(encoding="utf-8")
+    return replaced(text, name, tables) == text
+
+
+def test_the_tables_of_fields_are_up_to_date() -> None:
+    assert up_to_date(DOC, "fields", field_tables()), "run this file to write the tables anew"
+
+
+@pytest.mark.slow
+def test_the_table_of_all_worlds_is_up_to_date() -> None:
+    assert up_to_date(INDEX, "measured", index_table()), "run this file to write the tables anew"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", worlds.names())
+def test_the_tables_of_every_world_are_up_to_date(name: str) -> None:
+    assert up_to_date(PAGES / f"{name}.md", "measured", world_page_tables(name)), (
+        "run this file to write the tables anew"
+    )
+
+
+@pytest.mark.parametrize("name", worlds.names())
+def test_every_packaged_world_has_a_page_with_its_map_and_a_row_in_the_table(name: str) -> None:
+    page = (PAGES / f"{name}.md").read_text(encoding="utf-8")
+    assert f"](../images/worlds/{name}.png)" in page
+    assert f"journeysim worlds show {name}" in page
+    assert f"| [{name}]({name}.md) | {worlds.load(name).horizon_days:g} |" in INDEX.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -153,6 +215,12 @@ def test_the_example_of_the_doc_is_a_world_with_buyers() -> None:
     assert "purchase" in log.to_polars()["kind"].to_list()
 
 
+def write(page: Path, name: str, tables: str) -> None:
+    page.write_text(replaced(page.read_text(encoding="utf-8"), name, tables), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    for name in TABLES:
-        DOC.write_text(replaced(DOC.read_text(encoding="utf-8"), name), encoding="utf-8")
+    write(DOC, "fields", field_tables())
+    write(INDEX, "measured", index_table())
+    for world_name in worlds.names():
+        write(PAGES / f"{world_name}.md", "measured", world_page_tables(world_name))

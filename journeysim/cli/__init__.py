@@ -3,7 +3,15 @@
 from journeysim.cli import analyze, attribute, demo, simulate, whatif, worlds
 from journeysim.cli.app import app
 
-for command in (demo.demo, simulate.simulate, whatif.whatif, attribute.attribute, analyze.analyze, worlds.worlds):
-    app.command()(command)  # in the order of `--help`
+COMMANDS = (  # in the order of `--help`
+    demo.demo,
+    simulate.simulate,
+    whatif.whatif,
+    attribute.attribute,
+    analyze.analyze,
+)
+for command in COMMANDS:
+    app.command()(command)
+app.add_typer(worlds.worlds, name="worlds")
 
 __all__ = ["app"]

@@ -11,16 +11,30 @@ from journeysim.text_files import read_text
 from journeysim.yaml_files import did_you_mean, parse_model
 
 _SUFFIXES = (".yaml", ".yml")
+_FRAMEWORKS, _PRODUCTS, _RIDDLES = "Frameworks", "Products", "Tests of attribution"
 
 
 def names() -> tuple[str, ...]:
     """Names of the packaged worlds.
 
-    >>> names()
-    ('considered-purchase', 'impulse-purchase')
+    >>> {"considered-purchase", "impulse-purchase"} <= {*names()}
+    True
     """
     found = (file.name for file in files(__name__).iterdir())
     return tuple(sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml")))
+
+
+def groups() -> dict[str, tuple[str, ...]]:
+    """Names of the packaged worlds by what they are for: journey frameworks, products, tests of attribution.
+
+    >>> groups()["Frameworks"]
+    ('aida', 'five-stages', 'four-stages', 'seven-stages', 'six-stages')
+    """
+    found: dict[str, list[str]] = {_FRAMEWORKS: [], _PRODUCTS: [], _RIDDLES: []}
+    for name in names():
+        is_framework = name == "aida" or name.endswith("-stages")
+        found[_FRAMEWORKS if is_framework else _PRODUCTS if name.endswith("-purchase") else _RIDDLES].append(name)
+    return {heading: tuple(those) for heading, those in found.items() if those}
 
 
 def load(name: str | Path) -> World:
