@@ -9,6 +9,7 @@ import numpy as np
 
 from journeysim.errors import InputError
 from journeysim.events import KINDS, microseconds
+from journeysim.moves import LAPSED
 from journeysim.simulation.engine import simulate
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 class SimulatedChange:
     """Differences scenario minus baseline, in shares of customers, with their Monte Carlo standard errors.
 
-    Conversion is purchasing within `conversion_days`; retention is being active `retention_days` after the first
-    purchase, among those who converted.
+    Conversion is purchasing within `conversion_days`; retention is having been neither lost nor lapsed for
+    `retention_days` after the first purchase, among those who converted.
     """
 
     scenario: str
@@ -92,15 +93,17 @@ def simulate_changes(
 
 
 def _outcomes(log: EventLog, conversion_days: float, retention_days: float) -> tuple[FloatArray, FloatArray]:
-    """(n_customers,) whether each converted in time, and whether each of these was active later on."""
+    """(n_customers,) whether each converted in time, and whether each of these was active for so long after it."""
     kinds, who = log.codes("kind", KINDS), log.customer_codes()
     days = (log.times_us() - microseconds(log.start)) / 86_400e6
-    bought_at, lost_at = np.full(log.n_customers, np.inf), np.full(log.n_customers, np.inf)
-    purchases, losses = kinds == KINDS.index("purchase"), kinds == KINDS.index("lost")
+    bought_at, gone_at = np.full(log.n_customers, np.inf), np.full(log.n_customers, np.inf)
+    purchases, gone = kinds == KINDS.index("purchase"), kinds == KINDS.index("lost")
     np.minimum.at(bought_at, who[purchases], days[purchases])
-    lost_at[who[losses]] = days[losses]
+    gone |= (kinds == KINDS.index("stage")) & (log.codes("stage", [LAPSED]) == 0)
+    gone &= days >= bought_at[who]
+    np.minimum.at(gone_at, who[gone], days[gone])
     bought = bought_at <= conversion_days
-    active = bought & (lost_at > bought_at + retention_days)
+    active = bought & (gone_at > bought_at + retention_days)
     return bought.astype(np.float64), active.astype(np.float64)
 
 
