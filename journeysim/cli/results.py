@@ -133,7 +133,7 @@ def print_funnel(stages: pl.DataFrame, reasons: pl.DataFrame) -> None:
         return
     by_cause = reasons["evidence"][0] == "cause"
     print_title(
-        "Why they left: causes, as shares of those who left"
+        "Why they left: causes, as shares of those who left (base: nothing in particular)"
         if by_cause
         else "What they had met before they left: no causes, some would have left anyway, and shares overlap"
     )

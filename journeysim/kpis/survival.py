@@ -84,9 +84,7 @@ class KaplanMeier:
         """
         days = np.unique(self.days[self.ended])
         found = self.survival(days)
-        over = found.value == 0
-        bounds = found.value, np.where(over, 0.0, found.low), np.where(over, np.nan, found.high)
-        reached = [np.flatnonzero(bound <= 1 - share + _ROUNDING) for bound in bounds]
+        reached = [np.flatnonzero(bound <= 1 - share + _ROUNDING) for bound in found]
         value, low, high = (float(days[k[0]]) if len(k) else None for k in reached)
         return value, low, high
 
