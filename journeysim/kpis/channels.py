@@ -48,19 +48,19 @@ def channel_spend(
     who = observed.who[touch]
     touches = pl.DataFrame(
         {
-            "who": who,
-            "channel": log.codes("channel", names)[touch],
+            "met": who * len(names) + log.codes("channel", names)[touch],  # one key is quicker than two
             "time": observed.time[touch],
             "cost": money(log, "cost", touch),
             "is_first": np.append(np.ones(min(1, len(who)), bool), np.diff(who) != 0),
         }
     )
-    met = touches.group_by("who", "channel").agg(
+    met = touches.group_by("met").agg(
         pl.len().alias("touches"), pl.col("time").min(), pl.col("cost").sum(), pl.col("is_first").any()
     )
-    customer = met["who"].to_numpy()
+    customer, channels = np.divmod(met["met"].to_numpy(), max(len(names), 1))
     met = met.with_columns(
         group=pl.Series(groups.codes[customer], dtype=pl.Int64),
+        channel=pl.Series(channels, dtype=pl.Int64),
         bought=pl.Series(met["time"].to_numpy() <= observed.first_purchase[customer]),
         revenue=pl.Series(revenue[customer], dtype=pl.Float64),
     )

@@ -148,7 +148,8 @@ def observe(log: EventLog) -> Observed:
 def money(log: EventLog, column: str, rows: IntArray) -> FloatArray:
     """Amounts in some rows, 0 where empty; NaN if all are empty, since then the log does not tell."""
     amounts: FloatArray = log.events[column].to_numpy()[rows]
-    return amounts if np.isnan(amounts).all() else np.nan_to_num(amounts)
+    empty = np.isnan(amounts)
+    return amounts if empty.all() else np.where(empty, 0.0, amounts)
 
 
 def _stays(log: EventLog, who: IntArray, time: FloatArray, kind: IntArray) -> Stays:
