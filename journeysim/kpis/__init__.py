@@ -1,5 +1,6 @@
 """KPIs of a log, simulated or real: the table, the funnel and its reasons, curves, surveys, spend by channel."""
 
+from journeysim.kpis.calendar import calendar
 from journeysim.kpis.channels import channel_spend
 from journeysim.kpis.curves import (
     clv_curve,
@@ -20,6 +21,7 @@ __all__ = [
     "KPIS",
     "Estimate",
     "KaplanMeier",
+    "calendar",
     "channel_spend",
     "clv_curve",
     "conversion_curve",

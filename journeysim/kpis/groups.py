@@ -28,7 +28,7 @@ Cohort = Literal["first_event", "first_purchase"]
 
 ALL = "all"
 NONE = "(none)"
-_LABELS: dict[Period, str] = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m"}  # each sorts like the calendar
+LABELS: dict[Period, str] = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m"}  # each sorts like the calendar
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,9 +93,10 @@ def group_customers(
     ------
     InputError : `by` or `cluster` is not a column of the customers, or period or cohort has no such name
     """
-    for name, value, choices in (("period", period, get_args(Period)), ("cohort", cohort, get_args(Cohort))):
-        if value is not None and value not in choices:
-            raise InputError(f"kpis: {name} is {value!r}; it must be one of {', '.join(choices)}.")
+    if period is not None:
+        check_period(period)
+    if cohort not in get_args(Cohort):
+        raise InputError(f"kpis: cohort is {cohort!r}; it must be one of {', '.join(get_args(Cohort))}.")
     codes, segments = _column(log, by) if by is not None else (np.zeros(log.n_customers, np.int64), [ALL])
     periods: list[str] | None = None
     if period is not None:
@@ -113,6 +114,12 @@ def group_customers(
     )
 
 
+def check_period(period: str) -> None:
+    """Raise InputError if a period has no such name."""
+    if period not in LABELS:
+        raise InputError(f"kpis: period is {period!r}; it must be one of {', '.join(LABELS)}.")
+
+
 def _column(log: EventLog, name: str) -> tuple[IntArray, list[str]]:
     """(n,) code of each customer's value, and the values in the order of their first appearance."""
     if name not in log.segment_names():
@@ -127,7 +134,7 @@ def _periods(log: EventLog, since: FloatArray, period: Period) -> tuple[IntArray
     """(n,) code of the period in which a time falls, microseconds after the start or NaN, and the periods in order."""
     never = np.isnan(since)
     times = pl.Series(np.where(never, 0, since).astype(np.int64) + microseconds(log.start)).cast(pl.Datetime("us"))
-    labels = times.dt.strftime(_LABELS[period]).to_frame("label").with_columns(
+    labels = times.dt.strftime(LABELS[period]).to_frame("label").with_columns(
         label=pl.when(pl.Series(never)).then(pl.lit(None)).otherwise("label")
     )["label"]  # fmt: skip
     names = [*labels.drop_nulls().unique().sort(), *([NONE] if never.any() else [])]

@@ -85,5 +85,9 @@ def scores(log: EventLog, observed: Observed, groups: Groups, survey: str, rows:
     if survey == "csat":
         top = observed.count(rows[value >= TOP_BOX])
         return {"mean": ratio(groups, observed.sum(rows, value), answers), "top_2_box": shares(groups, top, answers)}
-    balance = (value >= PROMOTER).astype(np.float64) - (value <= DETRACTOR)
-    return {"nps": ratio(groups, observed.sum(rows, balance), answers).times(100)}
+    return {"nps": ratio(groups, observed.sum(rows, balance(value)), answers).times(100)}
+
+
+def balance(answers: FloatArray) -> FloatArray:
+    """(k,) of answers to nps: 1 for a promoter, -1 for a detractor, 0 otherwise."""
+    return (answers >= PROMOTER).astype(np.float64) - (answers <= DETRACTOR)
