@@ -67,6 +67,10 @@ def test_periods_stand_in_the_order_of_time_and_those_that_do_not_fit_are_told(f
     assert f"{len(weeks)} of 15 segments are shown" in printed  # 13 weeks, the first has four days, and (none)
 
 
+def test_a_simulated_log_has_one_cohort_of_first_events(folder):
+    assert "Every first event lies in 2026-01, so there is one cohort" in run(folder / "log", "--period", "month")
+
+
 def test_a_csv_without_causes_shows_associations(tmp_path):
     log = hand_log((0, 0, "stage", "cart"), (0, 1, "pain", "[bold]fee[/bold]"), (0, 2, "lost"), stages=["cart"])
     write_csv(log, tmp_path / "log.csv")

@@ -45,12 +45,9 @@ def calendar(log: EventLog, period: Period, *, by: str | None = None) -> pl.Data
     observed = observe(log)
     groups = group_customers(log, observed, by=by)
     ends = [as_utc(time).replace(tzinfo=None) for time in (log.start, log.end)]
-    starts = pl.select(
-        pl.datetime_range(*(pl.lit(t).dt.truncate(_LENGTH[period]) for t in ends), _LENGTH[period], time_unit="us")
-    ).to_series()
-    if (
-        len(starts) > 1 and starts[-1] == ends[1]
-    ):  # the window ends where a period begins: the last moment belongs before
+    first, last = (pl.lit(time).dt.truncate(_LENGTH[period]) for time in ends)
+    starts = pl.select(pl.datetime_range(first, last, _LENGTH[period], time_unit="us")).to_series()
+    if len(starts) > 1 and starts[-1] == ends[1]:  # the last moment belongs to the period that it ends
         starts = starts.head(-1)
     n = len(starts)
     edges = (starts.cast(pl.Int64).to_numpy() - microseconds(log.start)).astype(np.float64)
