@@ -19,6 +19,8 @@ from journeysim import (
     worlds,
 )
 from journeysim.demo import SCENARIOS
+from journeysim.kpi_plots import funnel_chart, retention_chart
+from journeysim.kpis import funnel, loss_reasons, retention_curve
 from journeysim.plots import attribution_chart, forecast_chart, stage_map
 from journeysim.sections import attributions
 from journeysim.world_map import world_map
@@ -28,7 +30,7 @@ DATA = Path(__file__).parents[1] / "journeysim" / "datasets"
 
 
 def main() -> None:
-    """Write `credit.png`, `what-if.png`, `journey.png`, `shop.png`, and the maps of the packaged worlds."""
+    """Write the pictures of the pages and the maps of the packaged worlds."""
     IMAGES.mkdir(exist_ok=True)
     world = worlds.load("considered-purchase")
     size = {"n_customers": 100_000, "horizon_days": 180.0}
@@ -46,6 +48,8 @@ def main() -> None:
         "credit": attribution_chart(journeys.channels, shares, truth=truth),
         "what-if": forecast_chart(forecast(posterior, SCENARIOS, **days), simulated=simulated),
         "journey": stage_map(history, title="A refrigerator, 100,000 customers in 180 days"),
+        "funnel": funnel_chart(funnel(log), loss_reasons(log), title="A refrigerator: 100,000 customers in 180 days"),
+        "retention": retention_chart(retention_curve(log, by="persona")),
         "shop": stage_map(to_stage_history(shop), title="A web shop, visit by visit"),
     }
     for name, figure in figures.items():

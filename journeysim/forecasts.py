@@ -15,7 +15,7 @@ import polars as pl
 
 from journeysim.ctmc import transition_probabilities
 from journeysim.errors import InputError
-from journeysim.moves import LOST
+from journeysim.moves import LAPSED, LOST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -185,7 +185,8 @@ def retention_curve(posterior: Posterior, days: FloatArray, scenario: Scenario |
     _check_grid(days)
     bought = _purchases(posterior, scenario, float(days[-1]))
     weights = bought / bought.sum(axis=(1, 2), keepdims=True)
-    return 1.0 - _curve(_generators(posterior, scenario), weights, days)[..., -1]
+    Q, gone = _until_gone(posterior, scenario)
+    return np.asarray(1.0 - _curve(Q, weights, days)[..., gone].sum(axis=-1))
 
 
 def _generators(posterior: Posterior, scenario: Scenario | None) -> FloatArray:
@@ -218,8 +219,17 @@ def _purchases(posterior: Posterior, scenario: Scenario | None, days: float) -> 
 
 
 def _active(posterior: Posterior, scenario: Scenario | None, days: float) -> FloatArray:
-    """(N, G, S) probability that a customer who is in stage s is not lost `days` later."""
-    return 1.0 - transition_probabilities(_generators(posterior, scenario), days)[:, :, :-1, -1]
+    """(N, G, S) probability that a customer who is in stage s is neither lost nor lapsed within `days`."""
+    Q, gone = _until_gone(posterior, scenario)
+    return np.asarray(1.0 - transition_probabilities(Q, days)[:, :, :-1, gone].sum(axis=-1))
+
+
+def _until_gone(posterior: Posterior, scenario: Scenario | None) -> tuple[FloatArray, list[int]]:
+    """Generators in which leaving is for good, and the states of those who left: lapsing ends retention like losing."""
+    Q = _generators(posterior, scenario)
+    lapsed = [posterior.stages.index(LAPSED)] if LAPSED in posterior.stages else []
+    Q[:, :, lapsed, :] = 0.0
+    return Q, [*lapsed, len(posterior.stages)]
 
 
 def _curve(Q: FloatArray, weights: FloatArray, days: FloatArray) -> FloatArray:

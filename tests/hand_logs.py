@@ -8,6 +8,7 @@ from journeysim.events import COLUMNS, EventLog
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 _WHAT = {"touch": "channel", "stage": "stage", "pain": "pain_point", "purchase": "stage", "lost": "stage"}
+_WHAT |= dict.fromkeys(("csat", "nps", "referral"), "stage")
 _SCHEMA = dict.fromkeys(COLUMNS, pl.String) | {
     "time": pl.Datetime("us", "UTC"),
     "value": pl.Float64,

@@ -85,7 +85,7 @@ def subprocess_of(*arguments, **options):
 
 def test_every_command_explains_itself_with_an_example():
     overview = run("--help")
-    for command in ("demo", "simulate", "whatif", "attribute", "analyze", "worlds"):
+    for command in ("demo", "simulate", "whatif", "attribute", "kpis", "analyze", "worlds"):
         assert command in overview
         assert re.search(rf"Examples?[^:]*:\s+journeysim {command}", run(command, "--help"))
     assert run("--version").startswith("journeysim ")

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
+from hand_logs import hand_log
+from small_worlds import full_world
 
 from journeysim.errors import InputError
 from journeysim.events import EventLog
-from journeysim.kpis import KPIS, drop_off, kpis, survival, wilson
+from journeysim.kpis import KPIS, kpis
+from journeysim.simulation import simulate
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+NOT_RECORDED = {
+    "lapsed_share", "win_back_rate", "csat", "csat_top_2_box", "csat_answers", "nps", "nps_answers", "referral_rate",
+    "referrals_per_buyer",
+}  # fmt: skip
 STAGES = ("unaware", "interest", "purchase", "loyalty")
 Row = tuple[int, float, str, str | None, float | None, float | None]  # customer, day, kind, stage, value, cost
 
@@ -58,7 +65,7 @@ def log_of(rows: list[Row], *, n: int = 4, days: float = 100, stages: tuple[str,
         },
         schema_overrides={"stage": pl.String, "channel": pl.String, "value": pl.Float64, "cost": pl.Float64},
     )
-    people = pl.DataFrame({"customer": range(n), "city": ["Turin", "Turin", "Lyon", None, "Lyon"][:n]})
+    people = pl.DataFrame({"customer": range(n), "city": ["Turin", "Turin", "Lyon", None, "Lyon", "Lyon"][:n]})
     return EventLog.from_frame(
         frame, customers=people, start=START, end=START + timedelta(days=days), stages=stages,
         purchase_stages=["purchase"] if "purchase" in stages else [], currency="EUR",
@@ -74,16 +81,31 @@ def test_the_figures_of_a_small_log_are_those_counted_by_hand() -> None:
     assert values(log_of(ROWS)) == {
         "customers": 4,
         "conversion_rate": 0.5,
+        "conversion_30_days": pytest.approx(0.5),
+        "conversion_90_days": pytest.approx(0.5),
         "purchases": 3,
         "revenue": 180,
         "revenue_per_customer": 45,
+        "revenue_per_buyer": 90,
+        "revenue_per_buyer_day": pytest.approx(180 / (90 + 80)),
+        "clv_30_days": 90,  # both were observed for longer; the purchase on day 40 was 30 days after the first
+        "clv_90_days": 90,
         "median_basket": 50,
         "median_days_to_purchase": pytest.approx(15),
         "median_days_deciding": pytest.approx((6 + 15) / 2),  # from days 4 and 5, when they left the first stage
         "repeat_rate": 0.5,
         "lost_share": 0.5,
+        "lapsed_share": None,  # no such stage
+        "win_back_rate": None,
         "retention_30_days": 0.5,  # customer 1 left 25 days after the purchase
         "retention_90_days": 0.5,  # customer 0 was observed for just 90
+        "csat": None,  # nobody was asked
+        "csat_top_2_box": None,
+        "csat_answers": None,
+        "nps": None,
+        "nps_answers": None,
+        "referral_rate": None,
+        "referrals_per_buyer": None,
         "touches_per_customer": 0.75,
         "cost": 2,
         "cost_per_acquisition": 1,
@@ -118,9 +140,32 @@ def test_nobody_bought() -> None:
     undefined = {name for name, value in found.items() if value is None}
     assert undefined == {
         "median_basket", "median_days_to_purchase", "median_days_deciding", "repeat_rate",
-        "retention_30_days", "retention_90_days", "cost_per_acquisition",
+        "retention_30_days", "retention_90_days", "cost_per_acquisition", "revenue_per_buyer", "revenue_per_buyer_day",
+        "clv_30_days", "clv_90_days", *NOT_RECORDED,
     }  # fmt: skip
     assert (found["conversion_rate"], found["revenue"], found["return_on_spend"]) == (0, 0, 0)
+
+
+def test_log_without_stages_costs_values_or_surveys_has_the_figures_of_its_events() -> None:
+    rows: list[Row] = [
+        (0, 0, "touch", None, None, None),
+        (0, 9, "purchase", None, None, None),
+        (1, 1, "touch", None, None, None),
+    ]
+    found = {name: value for name, value in values(log_of(rows, stages=())).items() if value is not None}
+    assert found == {
+        "customers": 4,
+        "conversion_rate": 0.25,
+        "conversion_30_days": pytest.approx(0.5),  # of the two with a first event
+        "conversion_90_days": pytest.approx(0.5),
+        "purchases": 1,
+        "median_days_to_purchase": pytest.approx(9),
+        "repeat_rate": 0,
+        "lost_share": 0,
+        "retention_30_days": 1,
+        "retention_90_days": 1,
+        "touches_per_customer": 0.5,
+    }
 
 
 def test_one_customer_with_one_row() -> None:
@@ -143,57 +188,108 @@ def test_who_buys_after_being_lost_is_active_again() -> None:
     assert values(log_of(rows, stages=()))["retention_90_days"] == 1
 
 
-def test_drop_off_counts_every_entry_once() -> None:
-    frame = drop_off(log_of(ROWS))
-    assert frame.rows() == [
-        ("unaware", 5, 3, 0, 1, 1, 0.2),
-        ("interest", 3, 2, 1, 0, 0, 0.0),
-        ("purchase", 3, 1, 0, 1, 1, pytest.approx(1 / 3)),
-        ("loyalty", 1, 1, 0, 0, 0, 0.0),  # a repeat purchase counts as forward
-    ]
-    assert (frame["entries"] == frame.select("forward", "back", "lost", "still_there").sum_horizontal()).all()
-
-
-def test_a_stage_that_nobody_entered_has_no_drop_off() -> None:
-    assert drop_off(log_of(ROWS[-2:]))["drop_off"].to_list() == [0.0, None, None, None]
-
-
-def test_drop_off_of_a_log_without_stages_is_refused() -> None:
-    with pytest.raises(InputError, match="no stages"):
-        drop_off(log_of([(0, 5, "purchase", None, 1.0, None)], stages=()))
-
-
-def test_wilson_interval() -> None:
-    # Newcombe (1998), Statistics in Medicine 17:857, table I, method 3: 81/263 and 0/20
-    assert wilson(81, 263) == (
-        pytest.approx(81 / 263),
-        pytest.approx(0.2553, abs=5e-5),
-        pytest.approx(0.3662, abs=5e-5),
-    )
-    assert wilson(0, 20) == (0, 0, pytest.approx(0.1611, abs=5e-5))
-    assert wilson(0, 0) == (None, None, None)
-
-
-def test_survival_of_a_textbook() -> None:
-    # remission in weeks of 21 patients on 6-MP: Freireich et al. (1963), estimates as in Kleinbaum & Klein, ch. 2
-    weeks = np.array([6, 6, 6, 7, 10, 13, 16, 22, 23, 6, 9, 10, 11, 17, 19, 20, 25, 32, 32, 34, 35], dtype=float)
-    ended = np.arange(21) < 9
-    for week, expected in ((5, 1.0), (6, 0.8571), (7, 0.8067), (10, 0.7529), (13, 0.6902), (16, 0.6275), (23, 0.4482)):
-        assert survival(week, weeks, ended)[0] == pytest.approx(expected, abs=5e-5)
-    _, low, high = survival(10, weeks, ended)
-    assert (low, high) == (
-        pytest.approx(0.5032, abs=5e-4),
-        pytest.approx(0.8894, abs=5e-4),
-    )  # survfit, conf.type log-log
-    assert survival(36, weeks, ended) == (None, None, None)
-
-
-def test_without_censoring_survival_is_the_share_left() -> None:
-    days = np.random.default_rng(1).exponential(30, 500).round()  # rounded: many ties
-    for day in (0, 10, 50):
-        assert survival(day, days, np.ones(500, bool))[0] == pytest.approx((days > day).mean())
-
-
 def test_the_order_of_customers_changes_nothing() -> None:
     swapped = [(3 - row[0], *row[1:]) for row in ROWS]
     assert values(log_of(swapped)) == pytest.approx(values(log_of(ROWS)))
+
+
+def frame_of(log: EventLog, **options: Any) -> dict[tuple[str, ...], dict[str, float | None]]:
+    """KPIs by segment (and period)."""
+    frame = kpis(log, **options)
+    keys = [name for name in ("segment", "period") if name in frame.columns]
+    parts = frame.partition_by(keys, as_dict=True)
+    return {key: dict(part.select("kpi", "value").iter_rows()) for key, part in parts.items()}
+
+
+def test_periods_are_those_in_which_a_cohort_began() -> None:
+    rows = [*ROWS, (4, 35, "touch", "unaware", None, 2.0), (4, 36, "purchase", "purchase", 7.0, None)]
+    log = log_of(rows, n=6)
+    by_event = frame_of(log, period="month")
+    assert {key: found["customers"] for key, found in by_event.items()} == {
+        ("all", "2026-01"): 4,
+        ("all", "2026-02"): 1,
+        ("all", "(none)"): 1,  # the customer without an event
+    }
+    assert by_event["all", "2026-02"]["cost_per_acquisition"] == 2
+    by_purchase = frame_of(log, by="city", period="week", cohort="first_purchase")
+    assert {key: found["revenue"] for key, found in by_purchase.items() if found["purchases"]} == {
+        ("Turin", "2026-W02"): 150,  # 11 January is the Sunday of ISO week 2, both purchases of its cohort count
+        ("Turin", "2026-W04"): 30,
+        ("Lyon", "2026-W06"): 7,
+    }
+    assert by_purchase["Lyon", "(none)"]["conversion_rate"] == 0
+
+
+def test_periods_and_segments_add_up_to_everybody() -> None:
+    log = simulate(full_world(), n_customers=3_000, horizon_days=120, seed=2)
+    everybody = values(log)
+    for options in ({"by": "age"}, {"by": "market"}, {"period": "day", "cohort": "first_purchase"}):
+        parts = frame_of(log, **options).values()
+        for name in ("customers", "purchases", "revenue", "cost", "csat_answers", "nps_answers"):
+            assert sum(part[name] or 0 for part in parts) == pytest.approx(everybody[name])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"period": "year"}, "period is 'year'; it must be one of day, week, month"),
+        ({"period": "day", "cohort": "visit"}, "cohort is 'visit'; it must be one of first_event, first_purchase"),
+        ({"cluster": "market"}, "no column 'market' in customers; known: city"),
+    ],
+)
+def test_unknown_choices_are_told(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        kpis(log_of(ROWS), **options)
+
+
+def test_lapsed_customers_and_those_won_back() -> None:
+    log = hand_log(
+        *((0, 0, "stage", "buy"), (0, 0, "purchase", "buy"), (0, 10, "stage", "lapsed"), (0, 15, "stage", "buy")),
+        (0, 15, "purchase", "buy"),
+        *((1, 0, "stage", "buy"), (1, 0, "purchase", "buy"), (1, 40, "stage", "lapsed"), (1, 41, "lost")),
+        *((2, 0, "stage", "buy"), (2, 0, "purchase", "buy"), (2, 60, "stage", "lapsed")),
+        *((3, 0, "stage", "buy"), (3, 0, "purchase", "buy")),
+        *((4, 0, "stage", "lapsed"), (4, 1, "stage", "buy"), (4, 1, "purchase", "buy")),  # a former customer at first
+        days=100,
+        stages=["buy", "lapsed"],
+        purchase_stages=["buy"],
+    )
+    found = values(log)
+    assert found["lapsed_share"] == 4 / 5
+    assert found["win_back_rate"] == 2 / 4
+    assert found["lost_share"] == 1 / 5
+    assert found["retention_30_days"] == pytest.approx(4 / 5)  # customer 0 lapsed, and is not retained by coming back
+    assert found["retention_90_days"] == pytest.approx(2 / 5)
+
+
+def test_surveys_and_referrals_in_the_table() -> None:
+    log = hand_log(
+        *((0, 1, "purchase", "buy"), (0, 2, "csat", "buy", 5), (0, 3, "csat", "buy", 2), (0, 4, "referral", "buy")),
+        *((1, 1, "purchase", "buy"), (1, 2, "nps", "buy", 9), (1, 3, "nps", "buy", 6), (1, 3, "nps", "buy", 10)),
+        *((2, 1, "touch", "ad"), (2, 2, "referral"), (2, 3, "nps", "buy", 8)),
+        stages=["buy"],
+    )
+    found = values(log)
+    assert (found["csat"], found["csat_top_2_box"], found["csat_answers"]) == (3.5, 0.5, 2)
+    assert (found["nps"], found["nps_answers"]) == (pytest.approx(100 * (2 - 1) / 4), 4)
+    assert (found["referral_rate"], found["referrals_per_buyer"]) == (0.5, 0.5)  # customer 2 bought nothing
+
+
+def test_a_simulated_log_has_every_kpi_with_its_interval() -> None:
+    log = simulate(full_world(), n_customers=3_000, horizon_days=120, seed=3)
+    without = {"customers", "purchases", "revenue", "cost", "csat_answers", "nps_answers"}
+    for cluster in (None, "market"):
+        frame = kpis(log, cluster=cluster)
+        assert frame["value"].null_count() == 0
+        assert set(frame.filter(pl.col("low").is_null())["kpi"]) == without
+        bounded = frame.filter(~pl.col("kpi").is_in(without))
+        assert (bounded["low"] < bounded["value"]).all()
+        assert (bounded["value"] < bounded["high"]).all()
+
+
+def test_one_cluster_gives_no_interval() -> None:
+    log = simulate(full_world(), n_customers=1_000, horizon_days=60, seed=3)
+    frame = kpis(log, by="market", cluster="market")
+    assert frame["segment"].n_unique() == 2
+    assert frame["low"].null_count() == frame["high"].null_count() == frame.height
+    assert frame["value"].to_list() == kpis(log, by="market")["value"].to_list()

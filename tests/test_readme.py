@@ -34,7 +34,9 @@ def test_the_example_of_the_readme_runs_and_says_something(capsys):
     assert (difference > 0).all()
 
 
-@pytest.mark.parametrize("page", [ROOT / "docs" / "logs.md", ROOT / "docs" / "forecasts.md"], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "page", [ROOT / "docs" / f"{name}.md" for name in ("logs", "forecasts", "kpis")], ids=lambda p: p.name
+)
 def test_the_examples_of_the_docs_run(page, capsys):
     for example in python_blocks(page):
         exec(compile(example, page.name, "exec"), {})

@@ -1,6 +1,6 @@
 """The command line: `app` is the application, every command has a file of its own."""
 
-from journeysim.cli import analyze, attribute, demo, simulate, whatif, worlds
+from journeysim.cli import analyze, attribute, demo, kpis, simulate, whatif, worlds
 from journeysim.cli.app import app
 
 COMMANDS = (  # in the order of `--help`
@@ -8,6 +8,7 @@ COMMANDS = (  # in the order of `--help`
     simulate.simulate,
     whatif.whatif,
     attribute.attribute,
+    kpis.kpis,
     analyze.analyze,
 )
 for command in COMMANDS:

@@ -1,17 +1,18 @@
-"""Credit, forecasts and comparisons as tables in a terminal."""
+"""Credit, forecasts, comparisons, KPIs and funnels as tables in a terminal."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import numpy as np
+import polars as pl
 from rich import box
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from journeysim.cli.terminal import out, print_by_scenario, print_title
+from journeysim.cli.terminal import out, print_by_scenario, print_line, print_title
 
-if TYPE_CHECKING:
-    import polars as pl
+ACRONYMS = ("clv", "csat", "nps")
+MOST_REASONS = 4  # of loss, in a line
 
 
 def print_credit(credit: pl.DataFrame) -> None:
@@ -70,3 +71,74 @@ def print_comparison(comparison: pl.DataFrame) -> None:
     print_by_scenario(("forecast", "simulated", "joint error", "z", "agree"), rows)
     if not comparison["agrees"].all():
         out.print(f"\n{WHY_THEY_DIFFER}", highlight=False, markup=False)
+
+
+def print_kpis(figures: pl.DataFrame, *, currency: str | None) -> None:
+    """KPIs as rows: of one segment with intervals, of several side by side, as many as fit; the largest first."""
+    from journeysim.sections import in_unit
+
+    names = [name for name in ("segment", "period") if name in figures.columns]
+    figures = figures.filter(pl.col("value").is_not_null().any().over("kpi"))
+    parts = figures.partition_by(names, maintain_order=True)
+    if "period" not in names:  # periods stay in the order of time
+        parts.sort(key=lambda part: -part["value"][0])
+    first = parts[0]
+    labels = [" ".join(word.upper() if word in ACRONYMS else word for word in name.split("_")) for name in first["kpi"]]
+    columns = [
+        (
+            " ".join(name for name in part.select(names).row(0) if len(names) == 1 or name != "all"),
+            [in_unit(value, unit) for value, unit in part.select("value", "unit").iter_rows()],
+        )
+        for part in parts
+    ]
+    if len(parts) == 1:
+        bounds = [
+            "" if low is None or high is None else f"{in_unit(low, unit)} to {in_unit(high, unit)}"
+            for low, high, unit in first.select("low", "high", "unit").iter_rows()
+        ]
+        columns.append(("95% interval", bounds))
+    widths = [max(map(cell_len, (heading, *cells))) + 3 for heading, cells in columns]  # with the gap
+    n_fit = max(1, int(np.searchsorted(np.cumsum(widths), out.width - max(map(len, labels)) - 4, side="right")))
+
+    print_title(f"KPIs{f', money in {currency}' if currency else ''}")
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold")
+    table.add_column("", no_wrap=True)
+    for heading, _ in columns[:n_fit]:
+        table.add_column(Text(heading), justify="right", no_wrap=True)
+    for label, *cells in zip(labels, *(cells for _, cells in columns[:n_fit]), strict=True):
+        table.add_row(label, *cells)
+    out.print(table)
+    if n_fit < len(columns):
+        print_line(f"{n_fit} of {len(parts)} segments are shown; --out writes all, with their intervals.")
+    elif len(parts) > 1:
+        print_line("--out writes them with their intervals.")
+
+
+def print_funnel(stages: pl.DataFrame, reasons: pl.DataFrame) -> None:
+    """What became of those who entered each stage, then the main reasons of loss, a line per stage."""
+    columns = ["entries", "customers", "forward", "back", "lost", "lapsed", "still_there"]
+    if not stages["lapsed"].sum():
+        columns.remove("lapsed")
+    print_title("Funnel: what became of those who entered each stage")
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 0, 0, 1))
+    table.add_column("", no_wrap=True, min_width=6)
+    for name in (*columns, "drop_off"):
+        table.add_column(name.replace("_", "\n"), justify="right", no_wrap=True)
+    for row in stages.iter_rows(named=True):
+        drop_off = "–" if row["drop_off"] is None else f"{row['drop_off']:.1%}"
+        table.add_row(Text(row["stage"]), *(f"{row[name]:,}" for name in columns), drop_off)
+    out.print(table)
+    reasons = reasons.filter(pl.col("lost") > 0)
+    if reasons.is_empty():
+        return
+    by_cause = reasons["evidence"][0] == "cause"
+    print_title(
+        "Why they left: causes, as shares of those who left (base: nothing in particular)"
+        if by_cause
+        else "What they had met before they left: no causes, some would have left anyway, and shares overlap"
+    )
+    width = max(map(cell_len, reasons["stage"]))
+    for (stage,), rows in reasons.group_by("stage", maintain_order=True):
+        told = [f"{reason} {share:.0%}" for reason, share in rows.select("reason", "share_of_lost").iter_rows()]
+        more = f", {len(told) - MOST_REASONS} more" if len(told) > MOST_REASONS else ""
+        print_line(f"  {stage:<{width}}   {', '.join(told[:MOST_REASONS])}{more}")

@@ -10,6 +10,7 @@ import polars as pl
 
 from journeysim.errors import InputError
 from journeysim.events import KINDS, microseconds
+from journeysim.moves import LAPSED
 from journeysim.simulation.engine import simulate
 from journeysim.simulation.engines import couples_customers
 
@@ -32,9 +33,9 @@ MEASURES: Final = ("conversion", "retention", "revenue", "cost", "profit")
 class SimulatedChange:
     """Differences scenario minus baseline, with their Monte Carlo standard errors.
 
-    Conversion is the share of customers who purchase within `conversion_days`; retention is being active
-    `retention_days` after the first purchase, as a share of those who converted. Revenue (of all purchases), cost (of
-    all contacts) and profit (revenue minus cost: neither goods nor staff are taken off) are per customer over
+    Conversion is the share of customers who purchase within `conversion_days`; retention is having been neither lost nor
+    lapsed for `retention_days` after the first purchase, as a share of those who converted. Revenue (of all purchases),
+    cost (of all contacts) and profit (revenue minus cost: neither goods nor staff are taken off) are per customer over
     conversion_days + retention_days, in the currency of the world.
 
     Attributes
@@ -195,12 +196,14 @@ def _outcomes(log: EventLog, conversion_days: float, retention_days: float) -> _
     """Whether each converted in time, whether each of these was active later on, and the money of the whole log."""
     kinds, who = log.codes("kind", KINDS), log.customer_codes()
     days = (log.times_us() - microseconds(log.start)) / 86_400e6
-    bought_at, lost_at = np.full(log.n_customers, np.inf), np.full(log.n_customers, np.inf)
-    purchases, losses = kinds == KINDS.index("purchase"), kinds == KINDS.index("lost")
+    bought_at, gone_at = np.full(log.n_customers, np.inf), np.full(log.n_customers, np.inf)
+    purchases, gone = kinds == KINDS.index("purchase"), kinds == KINDS.index("lost")
     np.minimum.at(bought_at, who[purchases], days[purchases])
-    lost_at[who[losses]] = days[losses]
+    gone |= (kinds == KINDS.index("stage")) & (log.codes("stage", [LAPSED]) == 0)
+    gone &= days >= bought_at[who]
+    np.minimum.at(gone_at, who[gone], days[gone])
     bought = bought_at <= conversion_days
-    active = bought & (lost_at > bought_at + retention_days)
+    active = bought & (gone_at > bought_at + retention_days)
 
     def summed(column: str, kind: str) -> FloatArray:
         rows = kinds == KINDS.index(kind)  # other kinds have values of another meaning, such as scores
