@@ -1,7 +1,17 @@
 """The simulator: counter-based randomness, the compiled engine, and the truth about what caused what."""
 
 from journeysim.simulation.engine import simulate
-from journeysim.simulation.truth import IncrementalEffects, incremental_effects
+from journeysim.simulation.incremental import IncrementalEffects, incremental_effects
+from journeysim.simulation.truth import truth
+from journeysim.simulation.truth_result import Truth
 from journeysim.simulation.whatif import SimulatedChange, simulate_changes
 
-__all__ = ["IncrementalEffects", "SimulatedChange", "incremental_effects", "simulate", "simulate_changes"]
+__all__ = [
+    "IncrementalEffects",
+    "SimulatedChange",
+    "Truth",
+    "incremental_effects",
+    "simulate",
+    "simulate_changes",
+    "truth",
+]

@@ -7,7 +7,8 @@ choice of customers can be simulated: draws have no state.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
 
 CONVERSION, REVENUE, COST = range(3)  # columns of `Outcomes.measures`
-LAST_MOVE, LAST_MOVE_VALUE, PATH, PATH_VALUE = range(4)  # last axis of `Outcomes.credits`
+LAST_MOVE, LAST_MOVE_VALUE, PATH, PATH_VALUE = range(4)  # last axis of `Outcomes.credited`
 ROWS_AT_FIRST = 4096
 U64 = np.uint64
 
@@ -50,39 +51,55 @@ class Outcomes:
     measures : (n, 3) whether they purchased (0 or 1); value of their purchases; cost of their contacts
     contacts : (n, C) how often each channel met them
     persona : (n,) code of the persona
-    credits : (n, 1 + C, 4) purchases caused by base and by each channel; see `add_up`. (0, ...) if not asked for
+    credited : (n, 1 + C, 4) purchases caused by base and by each channel; see `add_up`. (0, ...) if not asked for
     """
 
     measures: FloatArray
     contacts: NDArray[np.int32]
     persona: NDArray[np.uint8]
-    credits: FloatArray
+    credited: FloatArray
 
     @classmethod
-    def empty(cls, n: int, n_channels: int, *, credits: bool = False) -> Outcomes:
+    def empty(cls, n: int, n_channels: int, *, credited: bool = False) -> Outcomes:
         """Where nothing happened yet."""
         return cls(
             np.zeros((n, 3)),
             np.zeros((n, n_channels), np.int32),
             np.zeros(n, np.uint8),
-            np.zeros((n if credits else 0, 1 + n_channels, 4)),
+            np.zeros((n if credited else 0, 1 + n_channels, 4)),
         )
 
     def copy(self) -> Outcomes:
         """The same, to be changed; credits are left behind."""
-        return Outcomes(self.measures.copy(), self.contacts.copy(), self.persona, self.credits[:0])
+        return Outcomes(self.measures.copy(), self.contacts.copy(), self.persona, self.credited[:0])
+
+
+class Book(NamedTuple):
+    """What adding up needs to know of a world with C channels and S stages."""
+
+    cost: FloatArray  # (C,) of one contact
+    forward: NDArray[np.bool_]  # (S, S) which moves go forward
+
+
+def book(world: World) -> Book:
+    """The book of a world."""
+    names = world.stage_names
+    return Book(
+        np.array([channel.cost_per_contact for channel in world.channels], dtype=float),
+        np.array([[a != b and world.direction(a, b) == "forward" for b in names] for a in names]),
+    )
 
 
 @njit(**NUMBA_OPTIONS)
-def add_up(kind, channel, stage, cause, value, begin, end, k, cost_of, forward, path, measures, contacts, credits):  # type: ignore[no-untyped-def]
+def add_up(kind, channel, stage, cause, value, begin, end, k, book, path, measures, contacts, credited):  # type: ignore[no-untyped-def]
     """Add rows begin..end-1, the journey of one customer, to entry k of the outcomes.
 
     A purchase is caused by the forward moves of its path: those since the last purchase, or since the start. The last
     is the move into the purchase. Credit goes to the cause of the last move (LAST_MOVE), and in equal parts to the
     causes of all (PATH); the same weighted by the value of the purchase. A journey that starts with a purchase has no
-    move: base. `forward` (S, S) says which moves go forward; `path` (1 + C,) is scratch.
+    move: base. `path` (1 + C,) is scratch.
     """
-    with_credits = len(credits) > 0
+    with_credits = len(credited) > 0
     at, n_moves, last = -1, 0, CAUSE_BASE
     measures[k, :] = 0.0
     contacts[k, :] = 0
@@ -91,11 +108,11 @@ def add_up(kind, channel, stage, cause, value, begin, end, k, cost_of, forward, 
         what = kind[row]
         if what == TOUCH:
             contacts[k, channel[row]] += 1
-            measures[k, COST] += cost_of[channel[row]]
+            measures[k, COST] += book.cost[channel[row]]
         elif what == STAGE:
-            to = np.int64(stage[row])
-            if with_credits and at >= 0 and forward[at, to]:
-                last = np.int64(cause[row])
+            to = int(stage[row])
+            if with_credits and at >= 0 and book.forward[at, to]:
+                last = int(cause[row])
                 path[last] += 1.0
                 n_moves += 1
             at = to
@@ -107,11 +124,11 @@ def add_up(kind, channel, stage, cause, value, begin, end, k, cost_of, forward, 
                     last = CAUSE_BASE
                     path[CAUSE_BASE] = 1.0
                     n_moves = 1
-                credits[k, last, LAST_MOVE] += 1.0
-                credits[k, last, LAST_MOVE_VALUE] += value[row]
+                credited[k, last, LAST_MOVE] += 1.0
+                credited[k, last, LAST_MOVE_VALUE] += value[row]
                 for j in range(len(path)):
-                    credits[k, j, PATH] += path[j] / n_moves
-                    credits[k, j, PATH_VALUE] += path[j] / n_moves * value[row]
+                    credited[k, j, PATH] += path[j] / n_moves
+                    credited[k, j, PATH_VALUE] += path[j] / n_moves * value[row]
                 path[:] = 0.0
                 n_moves = 0
 
@@ -121,7 +138,7 @@ def _compiled(sources: int) -> Any:
 
     @njit(**NUMBA_OPTIONS)
     def simulate_chosen(  # type: ignore[no-untyped-def]
-        x, seed, first, chosen, begin, horizon, heard, rows, memory, cost_of, forward, path, measures, contacts, persona, credits
+        x, seed, first, chosen, begin, horizon, heard, rows, memory, book, path, measures, contacts, persona, credited
     ):
         """Simulate customers first + chosen[begin..] into their entries; returns how many of `chosen` are done.
 
@@ -137,7 +154,7 @@ def _compiled(sources: int) -> Any:
             persona[k] = rows.persona[0]
             add_up(
                 rows.kind, rows.channel, rows.stage, rows.cause, rows.value,
-                0, n_rows, k, cost_of, forward, path, measures, contacts, credits,
+                0, n_rows, k, book, path, measures, contacts, credited,
             )  # fmt: skip
         return len(chosen)
 
@@ -147,10 +164,12 @@ def _compiled(sources: int) -> Any:
 _simulate_chosen = _compiled(hash_of_sources())
 
 
-def simulate_into(outcomes: Outcomes, recipe: Recipe, x: Tables, first: int, heard: Heard, chosen: NDArray[Any]) -> None:
+def simulate_into(
+    outcomes: Outcomes, recipe: Recipe, x: Tables, book: Book, first: int, heard: Heard, chosen: NDArray[np.int64]
+) -> None:
     """Simulate customers first + chosen on the compiled engine and overwrite their entries in `outcomes`."""
     n_rows, done = ROWS_AT_FIRST, 0
-    memory, cost_of, forward, path = own(x), _cost_of(recipe.world), forward_moves(recipe.world), _path(recipe.world)
+    memory, path = own(x), np.zeros(1 + len(book.cost))
     while done < len(chosen):
         done = _simulate_chosen(
             x,
@@ -162,49 +181,35 @@ def simulate_into(outcomes: Outcomes, recipe: Recipe, x: Tables, first: int, hea
             heard,
             scratch(n_rows),
             memory,
-            cost_of,
-            forward,
+            book,
             path,
             outcomes.measures,
             outcomes.contacts,
             outcomes.persona,
-            outcomes.credits,
+            outcomes.credited,
         )
         n_rows *= 2  # no size is known beforehand
 
 
 def outcomes_of_tables(
-    world: World, events: list[pa.Table], customers: pa.Table, first: int, *, credits: bool
+    events: list[pa.Table], customers: pa.Table, book: Book, first: int, *, credited: bool
 ) -> Outcomes:
     """The outcomes of customers first, first + 1, ... that an engine simulated as tables of a log."""
-    outcomes = Outcomes.empty(customers.num_rows, len(world.channels), credits=credits)
+    outcomes = Outcomes.empty(customers.num_rows, len(book.cost), credited=credited)
     outcomes.persona[:] = customers["persona"].combine_chunks().indices.to_numpy()
-    cost_of, forward, path = _cost_of(world), forward_moves(world), _path(world)
+    path = np.zeros(1 + len(book.cost))
     for table in events:
         who = table["customer"].to_numpy() - first
         value = table["value"].to_numpy(zero_copy_only=False)
         # Engines code names in the order of the world; what stands under a null is never read.
         kind, channel, stage, cause = (
-            table[name].combine_chunks().indices.fill_null(0).to_numpy() for name in ("kind", "channel", "stage", "cause")
+            table[name].combine_chunks().indices.fill_null(0).to_numpy()
+            for name in ("kind", "channel", "stage", "cause")
         )
         bounds = np.flatnonzero(np.diff(who, prepend=-1, append=outcomes.persona.size))
-        for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
+        for begin, end in pairwise(bounds.tolist()):
             add_up(
                 kind, channel, stage, cause, value, begin, end, who[begin],
-                cost_of, forward, path, outcomes.measures, outcomes.contacts, outcomes.credits,
+                book, path, outcomes.measures, outcomes.contacts, outcomes.credited,
             )  # fmt: skip
     return outcomes
-
-
-def forward_moves(world: World) -> NDArray[np.bool_]:
-    """(S, S) which moves between stages go forward, see `journeysim.moves.direction`."""
-    names = world.stage_names
-    return np.array([[a != b and world.direction(a, b) == "forward" for b in names] for a in names])
-
-
-def _cost_of(world: World) -> FloatArray:
-    return np.array([channel.cost_per_contact for channel in world.channels], dtype=float)
-
-
-def _path(world: World) -> FloatArray:
-    return np.zeros(1 + len(world.channels))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from journeysim.simulation.engines import couples_customers, range_simulator
-from journeysim.simulation.outcomes import Outcomes, outcomes_of_tables, simulate_into
+from journeysim.simulation.outcomes import Outcomes, book, outcomes_of_tables, simulate_into
 from journeysim.simulation.tables import tables
 from journeysim.simulation.word_of_mouth import heard_by, nothing_heard
 
@@ -44,6 +44,7 @@ class Population:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.x = tables(recipe)
+        self.book = book(recipe.world)
         self.coupled = couples_customers(recipe.world)
 
     @property
@@ -67,7 +68,7 @@ class Twins:
 
     def everything_on(self) -> Outcomes:
         """What happens in the world as it is, with credits."""
-        return self._simulate(self.population.x, credits=True)
+        return self._simulate(self.population.x, credited=True)
 
     def without(self, switch: Switch, like: Outcomes) -> Outcomes:
         """What happens without some channels; `like` are the outcomes of the world as it is."""
@@ -85,7 +86,7 @@ class Twins:
         x = switched_off(self.population.x, before)
         x = switched_off(x, removed, None if stage is None else world.stage_names.index(stage))
         if self.population.coupled:
-            return self._simulate(x, credits=False)
+            return self._simulate(x, credited=False)
         outcomes = like.copy()
         met = np.flatnonzero(like.contacts[:, removed].any(axis=1))
         self.simulate_again(outcomes, x, met)
@@ -93,16 +94,17 @@ class Twins:
 
     def simulate_again(self, outcomes: Outcomes, x: Tables, chosen: NDArray[np.int64]) -> None:
         """Overwrite what became of customers first + chosen, who are independent, by what happens with `x`."""
-        simulate_into(outcomes, self.population.recipe, x, self.first, nothing_heard(self.last - self.first), chosen)
+        heard = nothing_heard(self.last - self.first)
+        simulate_into(outcomes, self.population.recipe, x, self.population.book, self.first, heard, chosen)
 
-    def _simulate(self, x: Tables, *, credits: bool) -> Outcomes:
-        recipe, n = self.population.recipe, self.last - self.first
+    def _simulate(self, x: Tables, *, credited: bool) -> Outcomes:
+        recipe, book, n = self.population.recipe, self.population.book, self.last - self.first
         if recipe.world.has_desks:
             events, customers = range_simulator(recipe.world)(recipe, x, self.first, self.last)
-            return outcomes_of_tables(recipe.world, events, customers, self.first, credits=credits)
-        outcomes = Outcomes.empty(n, len(recipe.world.channels), credits=credits)
+            return outcomes_of_tables(events, customers, book, self.first, credited=credited)
+        outcomes = Outcomes.empty(n, len(recipe.world.channels), credited=credited)
         heard = heard_by(recipe, x, self.first, self.last)
-        simulate_into(outcomes, recipe, x, self.first, heard, np.arange(n))
+        simulate_into(outcomes, recipe, x, book, self.first, heard, np.arange(n))
         return outcomes
 
 
