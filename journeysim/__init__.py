@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from journeysim.journeys import Journeys, to_journeys
     from journeysim.log_files import read_log, write_csv, write_log
     from journeysim.scenario import Scenario, StageChange, improve_stage
-    from journeysim.simulation import incremental_effects, simulate, simulate_changes
+    from journeysim.simulation import Truth, incremental_effects, simulate, simulate_changes, truth
     from journeysim.spec import World
     from journeysim.stage_history import StageHistory, to_stage_history
 
@@ -38,7 +38,7 @@ _HOMES = {
     "journeys": ("Journeys", "to_journeys"),
     "log_files": ("read_log", "write_csv", "write_log"),
     "scenario": ("Scenario", "StageChange", "improve_stage"),
-    "simulation": ("incremental_effects", "simulate", "simulate_changes"),
+    "simulation": ("Truth", "incremental_effects", "simulate", "simulate_changes", "truth"),
     "spec": ("World",),
     "stage_history": ("StageHistory", "to_stage_history"),
 }
@@ -59,6 +59,7 @@ __all__ = [
     "StageHistory",
     "StageModel",
     "TimeDecay",
+    "Truth",
     "World",
     "__version__",
     "attribute",
@@ -74,6 +75,7 @@ __all__ = [
     "simulate_changes",
     "to_journeys",
     "to_stage_history",
+    "truth",
     "worlds",
     "write_csv",
     "write_log",

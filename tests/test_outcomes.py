@@ -29,7 +29,11 @@ def desk_world():
     return rich.model_copy(update={"channels": (*rich.channels, line), "market_size": 50})
 
 
-WORLDS = {"independent": (rich_world(), N), "word of mouth": (full_world(market_size=200), N), "desk": (desk_world(), 100)}
+WORLDS = {
+    "independent": (rich_world(), N),
+    "word of mouth": (full_world(market_size=200), N),
+    "desk": (desk_world(), 100),
+}
 
 
 def twins_of(world, n):
@@ -84,7 +88,12 @@ def test_a_twin_is_the_world_without_the_channel(name):
     world, n = WORLDS[name]
     twins = twins_of(world, n)
     full = twins.everything_on()
-    switches = [Switch(("search",)), Switch(("ad", "email")), Switch(("search",), "decision"), Switch(world.channel_names)]
+    switches = [
+        Switch(("search",)),
+        Switch(("ad", "email")),
+        Switch(("search",), "decision"),
+        Switch(world.channel_names),
+    ]
     for switch in switches:
         found = twins.without(switch, full)
         stages = None if switch.stage is None else [switch.stage]

@@ -212,5 +212,5 @@ def _cell(row: Row | None) -> str:
     error = row.standard_error
     if row.unit == "share":
         return f"{row.value:.1%}" + ("" if error is None else f" ±{100 * error:.1f}")
-    digits = 1 if abs(row.value) < 1000 else 0
+    digits = 2 if abs(row.value) < 10 else 1 if abs(row.value) < 1000 else 0
     return f"{row.value:,.{digits}f}" + ("" if error is None else f" ±{error:,.{digits}f}")
