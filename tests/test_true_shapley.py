@@ -6,9 +6,9 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from coupled_worlds import talkative_world
 from scipy import stats
 from small_worlds import INSTANT, rich_world, small_world
-from test_truth import talkative_world
 
 from journeysim.errors import InputError
 from journeysim.simulation import simulate, truth

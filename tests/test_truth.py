@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from coupled_worlds import desk_world, talkative_world
 from scipy import stats
 from small_worlds import INSTANT, full_world, rich_world, small_world
 
@@ -13,7 +14,7 @@ from journeysim.simulation.estimates import N, Plan, estimate
 from journeysim.simulation.recipe import Recipe
 from journeysim.simulation.truth_frames import MEASURES
 from journeysim.simulation.twin_runs import Population, Switch
-from journeysim.spec import Channel, Persona, WordOfMouth, World
+from journeysim.spec import Channel, Persona, World
 
 WORLD = World.from_yaml("""
 name: tiny
@@ -334,26 +335,28 @@ def test_stopping_does_not_spoil_the_errors(monkeypatch):
 # --- markets -------------------------------------------------------------------------------------------------------
 
 
-def talkative_world(market_size=60):
-    """Those who bought tell many others, and being told is how most buy."""
-    return small_world(
-        {"unaware": {"buy": 0.002}, "buy": {"fan": 5.0}, "fan": {}},
-        stages={"fan": {"advocates": True}},
-        channels=[
-            Channel(name="friends", kind="earned", pull=0.5, half_life_days=1),
-            Channel(name="ad", contacts_per_day={"unaware": 0.02}, pull=0.1, half_life_days=INSTANT),
-        ],
-        word_of_mouth=WordOfMouth(channel="friends", referrals_per_day=0.15),
-        market_size=market_size,
-    )
-
-
 def test_customers_who_talk_are_counted_by_market():
     found = truth(talkative_world(), horizon_days=40, seed=1, precision=0.05)
     assert found.unit == "market"
     assert found.n_units == found.n_customers / 60
     assert "errors are those of" in str(found)
     assert truth(WORLD, horizon_days=DAYS, seed=1, precision=0.05).unit == "customer"
+
+
+def test_desks_couple_customers_too():
+    """The line takes calls: its effect, as two logs of the SimPy engine say, by market."""
+    world = desk_world()
+    found = truth(world, horizon_days=20, seed=1, max_customers=1_000)
+    assert (found.unit, found.n_units, found.n_customers) == ("market", 20, 1_000)
+
+    def n_buyers(version):
+        log = simulate(version, n_customers=1_000, horizon_days=20, seed=1)
+        return np.unique(log.customer_codes()[log.codes("kind", ["purchase"]) == 0]).size
+
+    full = n_buyers(world)
+    value, error = found.find("incremental", "conversions", "line")
+    np.testing.assert_allclose(value, (full - n_buyers(world.without("line"))) / full, rtol=1e-12)
+    assert 0 < error < 1
 
 
 def test_too_few_markets_are_refused():

@@ -46,7 +46,7 @@ def twenty_channels() -> World:
     channels = []
     for c in range(20):
         rate = 0.09 * 0.8**c  # contacts per day, each channel a fifth less than the one before
-        met = (names[:4], names[1:4], names[2:4], names[5:])[c % 4]
+        met = (names[:4], names[1:4], names[2:4], names[1:3])[c % 4]
         channels.append(
             Channel(
                 name=f"channel {c + 1}",
