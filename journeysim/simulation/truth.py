@@ -127,7 +127,7 @@ def truth(
         reached=reached,
         n_customers=done,
         n_conversions=int(total.effects[0].totals[0, CONVERSIONS]),
-        customers_needed=done if reached else rounds.needed(total, done),
+        customers_needed=rounds.needed(total, done),
         unit=population.unit,
         n_units=total.effects[0].n_units,
         shapley=plan.shapley,
@@ -196,6 +196,7 @@ class _Rounds:
                 "least" + (", or make the markets of the world smaller." if population.coupled else ".")
             )
         self.most = max_customers // block * block
+        self.least = least
         whole_steps = math.ceil(max(FIRST_ROUND, least) / self.step) * self.step
         self.first = min(whole_steps, self.most)
         self.tracked = np.array([len(switch.channels) == 1 for switch in plan.switches])
@@ -217,12 +218,15 @@ class _Rounds:
         return self.largest_error(total) <= self.precision and conversions >= self.conversions_needed()
 
     def needed(self, total: Estimates, done: int) -> int | None:
-        """About how many customers the precision needs, by the error so far; None if that is unknown."""
+        """About how many customers the precision needs, by the error so far, which falls with the square root of their
+        number; no fewer than an honest error needs. None if that is unknown.
+        """
         largest = self.largest_error(total)
         if not math.isfinite(largest):
             return None
         conversions = float(total.effects[0].totals[0, CONVERSIONS])
-        return math.ceil(done * max((largest / self.precision) ** 2, self.conversions_needed() / conversions))
+        share = max((largest / self.precision) ** 2, self.conversions_needed() / conversions)
+        return max(math.ceil(done * share), self.least)
 
     def next_goal(self, total: Estimates, done: int) -> int:
         """Customers after the next round: as many as seem needed, in whole steps, and at most twice as many."""

@@ -37,7 +37,7 @@ class Truth:
     largest_error : the largest one reached, of the effects that `truth` lists; NaN if one is unknown
     reached : whether the precision was reached
     n_customers, n_conversions : simulated in the world as it is; each twin has the same customers
-    customers_needed : `n_customers` if the precision was reached, else about how many would do; None if unknown
+    customers_needed : about how many the precision needs, by the error reached; None if unknown
     unit, n_units : what is independent (customer, market), and how many there were
     shapley : how Shapley values were computed, None if they were not; `n_orders` of the channels if sampled
     rows : all numbers, see `to_frame`
@@ -97,7 +97,10 @@ class Truth:
         """Whether the precision was reached, and with how many customers."""
         asked = f"every standard error at most {self.precision:.3%} of conversions"
         if self.reached:
-            return f"Precise as asked ({asked}): {self.n_customers:,} customers were needed."
+            return (
+                f"Precise as asked ({asked}): the largest is {self.largest_error:.3%} after {self.n_customers:,} "
+                f"customers; about {self.customers_needed:,} would have done."
+            )
         if self.customers_needed is None:
             return f"NOT as precise as asked ({asked}): nobody converted among {self.n_customers:,} customers."
         return (
