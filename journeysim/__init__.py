@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         staff_desk,
         undo,
     )
-    from journeysim.simulation import incremental_effects, simulate, simulate_changes
+    from journeysim.simulation import Truth, incremental_effects, simulate, simulate_changes, truth
     from journeysim.spec import World
     from journeysim.stage_history import StageHistory, to_stage_history
 
@@ -74,7 +74,7 @@ _HOMES = {
         "staff_desk",
         "undo",
     ),
-    "simulation": ("incremental_effects", "simulate", "simulate_changes"),
+    "simulation": ("Truth", "incremental_effects", "simulate", "simulate_changes", "truth"),
     "spec": ("World",),
     "stage_history": ("StageHistory", "to_stage_history"),
 }
@@ -95,6 +95,7 @@ __all__ = [
     "StageHistory",
     "StageModel",
     "TimeDecay",
+    "Truth",
     "World",
     "__version__",
     "attribute",
@@ -123,6 +124,7 @@ __all__ = [
     "staff_desk",
     "to_journeys",
     "to_stage_history",
+    "truth",
     "undo",
     "worlds",
     "write_csv",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from journeysim.forecasts import Forecast
-    from journeysim.simulation.truth import IncrementalEffects
+    from journeysim.simulation import IncrementalEffects
     from journeysim.simulation.whatif import SimulatedChange
     from journeysim.stage_history import StageHistory
 

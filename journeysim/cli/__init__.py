@@ -1,12 +1,13 @@
 """The command line: `app` is the application, every command has a file of its own."""
 
-from journeysim.cli import analyze, attribute, demo, kpis, simulate, whatif, worlds
+from journeysim.cli import analyze, attribute, demo, kpis, simulate, truth, whatif, worlds
 from journeysim.cli.app import app
 
 COMMANDS = (  # in the order of `--help`
     demo.demo,
     simulate.simulate,
     whatif.whatif,
+    truth.truth,
     attribute.attribute,
     kpis.kpis,
     analyze.analyze,

@@ -35,7 +35,7 @@ def progress() -> Iterator[OnProgress]:
         def on_progress(step: str, done: int, total: int) -> None:
             if step not in tasks:
                 tasks[step] = bars.add_task(step, total=total)
-            bars.update(tasks[step], completed=done)  # type: ignore[arg-type]
+            bars.update(tasks[step], completed=done, total=total)  # type: ignore[arg-type]
 
         yield on_progress
 

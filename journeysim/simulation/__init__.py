@@ -1,14 +1,18 @@
 """The simulator: counter-based randomness, the compiled engine, and the truth about what caused what."""
 
 from journeysim.simulation.engine import simulate
-from journeysim.simulation.truth import IncrementalEffects, incremental_effects
+from journeysim.simulation.incremental import IncrementalEffects, incremental_effects
+from journeysim.simulation.truth import truth
+from journeysim.simulation.truth_result import Truth
 from journeysim.simulation.whatif import SimulatedChange, changes_table, simulate_changes
 
 __all__ = [
     "IncrementalEffects",
     "SimulatedChange",
+    "Truth",
     "changes_table",
     "incremental_effects",
     "simulate",
     "simulate_changes",
+    "truth",
 ]

@@ -52,6 +52,18 @@ def kind_of(code):  # type: ignore[no-untyped-def]
     return code & U64(0xFF)
 
 
+@njit(inline="always", **NUMBA_OPTIONS)
+def unpacked(code):  # type: ignore[no-untyped-def]
+    """Kind, channel, stage and cause in a packed word."""
+    byte = U64(0xFF)
+    return (
+        np.int64(code & byte),
+        np.int64(code >> U64(8) & byte),
+        np.int64(code >> U64(16) & byte),
+        np.int64(code >> U64(32) & byte),
+    )
+
+
 @njit(**NUMBA_OPTIONS)
 def _unpack(rows, n_rows, first, start_us, cost_of, customer, time_us, words, value, cost):  # type: ignore[no-untyped-def]
     """Fill columns: `words` (5, n) kind, channel, stage, pain, cause; customer i has n_rows[i] rows. Loops without

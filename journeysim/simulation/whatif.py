@@ -33,9 +33,9 @@ MEASURES: Final = ("conversion", "retention", "revenue", "cost", "profit")
 class SimulatedChange:
     """Differences scenario minus baseline, with their Monte Carlo standard errors.
 
-    Conversion is the share of customers who purchase within `conversion_days`; retention is having been neither lost nor
-    lapsed for `retention_days` after the first purchase, as a share of those who converted. Revenue (of all purchases),
-    cost (of all contacts) and profit (revenue minus cost: neither goods nor staff are taken off) are per customer over
+    Conversion is the share of customers who purchase within `conversion_days`; retention is having been neither lost
+    nor lapsed for `retention_days` after the first purchase, as a share of those who converted. Revenue (of purchases),
+    cost (all contacts) and profit (revenue minus cost: neither goods nor staff are taken off) are per customer over
     conversion_days + retention_days, in the currency of the world.
 
     Attributes
