@@ -67,3 +67,21 @@ def assert_student(values, expected, false_alarm=FALSE_ALARM):
     """
     p_value = stats.ttest_1samp(values, expected).pvalue
     assert p_value >= false_alarm, f"mean {np.mean(values):.5f}, want {expected:.5f}; p-value {p_value:.1e}"
+
+
+def assert_counts(counts, shares, false_alarm=FALSE_ALARM):
+    """Counts of independent draws fit the shares of their categories: chi-square (the chance holds as far as all
+    expected counts are large; below 10 they are pooled with their neighbour).
+    """
+    counts, expected = np.asarray(counts, float), np.asarray(shares, float) * np.sum(counts)
+    assert math.isclose(expected.sum(), counts.sum(), rel_tol=1e-6), "the shares must sum to 1"
+    assert not counts[expected == 0].any(), f"an impossible category was drawn: {counts.tolist()}"
+    pooled = [[0.0, 0.0]]
+    for pair in zip(counts, expected, strict=True):
+        pooled.append([*pair]) if pooled[-1][1] >= 10 else pooled.append([*np.add(pooled.pop(), pair)])
+    if len(pooled) > 1 and pooled[-1][1] < 10:
+        pooled.append([*np.add(pooled.pop(), pooled.pop())])
+    found, wanted = np.array(pooled).T
+    assert len(found) > 1, "too few draws to test shares"
+    p_value = stats.chi2.sf(((found - wanted) ** 2 / wanted).sum(), len(found) - 1)
+    assert p_value >= false_alarm, f"{counts.tolist()}, want {np.round(expected, 1).tolist()}; p-value {p_value:.1e}"
