@@ -155,7 +155,7 @@ def test_clocks_are_unit_exponentials_and_no_two_of_a_stay_are_the_same():
 @pytest.mark.parametrize("multiplier", [0.4, 1.0, 2.5])
 @pytest.mark.parametrize("pull", [0.01, 0.3, 0.95])
 def test_influence_is_the_inverse_of_its_survival_function(pull, multiplier):
-    """A contact acts by day t with probability 1 - exp(-A (1 - 2 ** (-t / half_life))), A = -ln(1 - pull) multiplier."""
+    """By day t with probability 1 - exp(-A (1 - 2 ** (-t / half_life))), A = -ln(1 - pull) multiplier."""
     mean_life, A = 3 / math.log(2), -math.log1p(-pull) * multiplier
     for t in (0.001, 0.5, 3.0, 20.0):
         w = -math.expm1(-A * (1 - 2 ** (-t / 3)))
