@@ -6,6 +6,7 @@ Seeds are fixed, but no bound was tuned to one: with any other seed a right prog
 import math
 
 import numpy as np
+import pytest
 from scipy import stats
 
 FALSE_ALARM = 1e-6
@@ -15,6 +16,13 @@ def assert_proportion(hits, n, p, false_alarm=FALSE_ALARM):
     """`hits` of `n` fit probability p: exact binomial tails."""
     tails = 2 * min(stats.binom.cdf(hits, n, p), stats.binom.sf(hits - 1, n, p))
     assert tails >= false_alarm, f"{hits}/{n} = {hits / n:.5f}, want {p:.5f}; p-value {tails:.1e}"
+
+
+def assert_sharp_proportion(hits, n, p, false_alarm=FALSE_ALARM):
+    """As `assert_proportion`, with its negative control: a probability that is 10% higher does not fit."""
+    assert_proportion(hits, n, p, false_alarm)
+    with pytest.raises(AssertionError, match="p-value"):
+        assert_proportion(hits, n, min(1.1 * p, 1.0), false_alarm)
 
 
 def assert_mean(values, expected, low, high, false_alarm=FALSE_ALARM):
