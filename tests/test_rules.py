@@ -9,7 +9,7 @@ from rule_calls import NO_STAY, NO_VISIT, SEED, U64, each, plain, tables_of
 from scipy import stats
 from statistical import assert_counts, assert_distribution, assert_mean, assert_proportion
 
-from journeysim.simulation import rules
+from journeysim.simulation import people, rules
 from journeysim.simulation.rules import CSAT_QUESTION, NPS_QUESTION
 from journeysim.spec import Basket, Channel, Irritation, PainPoint, Persona, ProductExperience, Survey, Trigger
 
@@ -350,25 +350,49 @@ def test_draws_differ_by_all_that_they_are_counted_by(rule):
 
 
 def test_no_two_rules_share_a_draw():
-    """Of one customer at the same counters: all uniform numbers behind the rules are different."""
-    s, a = SEED, U64(3)
-    x = tables_of(product_experience=ProductExperience(sd=0.05), basket=Basket(median=1, log_sd=1))
-    x = x._replace(mean_life=np.ones(1), irritation_loses=np.array([1 - 1e-12]))
+    """At the same counters: whether each uniform number is below 1/2, by customer. No two rules agree or disagree on
+    all of 64 customers, nor do two numbers of one rule.
+    """
+    x = tables_of(
+        channels=[Channel(name="ad", volume=0.5, triggers=[Trigger(entering="look", chance=0.5)])],
+        personas=[Persona(name=name, share=0.5) for name in "ab"],
+        pain_points=[PainPoint(name="maze", stage="look", chance=0.5)],
+        stages={"look": {"surveys": [Survey(kind="csat", response=0.5)]}},
+        product_experience=ProductExperience(sd=0.1),
+        basket=Basket(median=1, log_sd=1),
+        market_size=1000,
+    )
+    sure = x._replace(survey_response=np.ones_like(x.survey_response), irritation_loses=np.array([1 - 1e-12]))
+    half_of_csat = 1 - 0.5**0.25  # satisfaction at which half say 1
+    half = x.mean_life[0] * 0.0254  # days after which half are lost: -ln(1 - ln 2 / ln 1e12) mean lives
     gaps, words, effects = np.empty(16), np.empty(16, U64), np.empty(16)
-    plain(rules.draw_contacts)(s, a, U64(0), gaps, words, effects)
-    normal = lambda z: stats.norm.cdf(z)  # noqa: E731
-    A = -math.log(1e-12)
-    numbers = {
-        "moves": np.exp(-np.array(plain(rules.two_clocks)(s, a, *HERE, 0))),
-        "basket": [normal(math.log(plain(rules.basket_value)(x, s, a, 0, U64(0))))],
-        "experience": [normal((plain(rules.after_experience)(x, s, a, *HERE, 0.5) - 0.5) / 0.05)],
-        "trigger": [plain(rules.trigger_effect)(s, a, *HERE, 0)],
-        "irritation": [-math.expm1(A * math.expm1(-plain(rules.irritation_time)(x, s, a, 0, U64(0), 1.0)))],
-        "gap": [np.exp(-gaps[0])],
-        "effect": [effects[0]],
-        "referral gap": [np.exp(-plain(rules.referral_gap)(s, a, U64(0)))],
-        "referral": [plain(rules.referral)(x, s, a, U64(0), 1000)[1]],
-    }
-    flat = np.round(np.concatenate([np.ravel(u) for u in numbers.values()]), 6)
-    flat = np.concatenate([flat, np.round(1 - flat, 6)])
-    assert len({*flat}) == len(flat)
+
+    def below_half(a):
+        plain(rules.draw_contacts)(SEED, a, U64(0), gaps, words, effects)
+        named, effect = plain(rules.referral)(x, SEED, a, U64(0), 1000)
+        at = (SEED, a, *HERE)
+        return [
+            plain(rules.pick_persona)(x, SEED, a) == 0,
+            plain(rules.basket_value)(x, SEED, a, 0, U64(0)) < 1,
+            plain(rules.after_experience)(x, *at, 0.5) < 0.5,
+            plain(rules.meets_pain)(x, SEED, a, 0, *HERE, 0, 0),
+            plain(rules.survey_score)(x, SEED, a, 0, *HERE, CSAT_QUESTION, 0.5) >= 0,
+            plain(rules.survey_score)(sure, SEED, a, 0, *HERE, CSAT_QUESTION, half_of_csat) == 1,
+            *(clock > math.log(2) for clock in plain(rules.two_clocks)(*at, 0)),
+            plain(rules.trigger_fires)(x, SEED, a, 0, 0, *HERE, 0, 0),
+            plain(rules.trigger_effect)(*at, 0) < 0.5,
+            gaps[0] > math.log(2),
+            words[0] < 2**31,
+            effects[0] < 0.5,
+            plain(rules.is_open)(x, SEED, a, 0, 3.0, U64(0)),
+            plain(rules.irritation_time)(sure, SEED, a, 0, U64(0), 1.0) < half,
+            plain(rules.referral_gap)(SEED, a, U64(0)) > math.log(2),
+            named < 500,
+            effect < 0.5,
+            people.pick_values(SEED, int(a), np.zeros(1, np.uint8), 0, np.array([[0.5, 1.0]]))[0] == 0,
+        ]
+
+    answers = each(64, below_half).astype(bool).T
+    assert ((answers.sum(axis=1) > 8) & (answers.sum(axis=1) < 56)).all()
+    alike = {tuple(row) for row in answers} | {tuple(~row) for row in answers}
+    assert len(alike) == 2 * len(answers)
