@@ -202,7 +202,9 @@ def test_contacts_draw_gap_channel_and_effect_independently():
         assert drawn.max() < 1
     for one, other in itertools.combinations((gap, effect, channel), 2):
         assert_independent(one, other)
-    low = (effect * 2**43 - 0.5).astype(np.int64) & 0x7FF  # the bits that the gap left
+    bits = (effect * 2**43 - 0.5).astype(np.int64)
+    low = bits & 0x7FF  # the bits that the gap left
+    assert_proportion(int((low == bits >> 11 & 0x7FF).sum()), len(bits), 1 / 2048)
     assert_counts(np.bincount(low // 128, minlength=16), np.full(16, 1 / 16))
     later = np.empty(n), np.empty(n, U64), np.empty(n)
     plain(rules.draw_contacts)(SEED, U64(3), U64(n + 1), *later)  # drawn by number, not by batch

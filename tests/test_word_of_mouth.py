@@ -191,6 +191,16 @@ def test_what_is_heard_is_what_was_told_letter_by_letter(name):
         assert mine == (theirs[0], pytest.approx(theirs[1], abs=3e-11))
 
 
+@pytest.mark.parametrize("name", LIVELY)
+def test_both_engines_agree_where_much_is_told(name):
+    logs = [
+        simulate(LIVELY[name], n_customers=140, horizon_days=90, seed=8, engine=engine)
+        for engine in ("compiled", "simpy")
+    ]
+    assert (table(logs[0])["channel"] == "friends").sum() > 30
+    assert logs[0].equals(logs[1])
+
+
 # --- large markets -------------------------------------------------------------------------------------------------
 
 
@@ -233,6 +243,14 @@ def test_without_its_channel_customers_still_tell_but_nobody_hears():
     alone = with_.only(with_.never_touched_by("friends"))
     assert 0 < alone.n_customers < 300
     assert alone.equals(off.only(with_.never_touched_by("friends")))
+
+
+def test_who_is_in_a_stage_where_friends_are_silent_hears_nothing_there():
+    world = gossip({"look": {"buy": 0.05}, "buy": {}}, advocates=["buy"], pull=0.0, market_size=40)
+    before, after = run(world, 400, 30.0), run(world.without("friends", stages=["buy"]), 400, 30.0)
+    assert before.filter(kind="touch", stage="buy").height > 400
+    silent = (pl.col("kind") == "touch") & (pl.col("stage") == "buy")
+    assert after.drop("origin").equals(before.filter(~silent).drop("origin"))
 
 
 def test_customers_of_whole_markets_do_not_change_with_the_population_or_the_chunks():
