@@ -353,7 +353,7 @@ def test_draws_differ_by_all_that_they_are_counted_by(rule):
 
 def test_no_two_rules_share_a_draw():
     """At the same counters: whether each uniform number is below 1/2, by customer. No two rules agree or disagree on
-    all of 64 customers, nor do two numbers of one rule.
+    nearly all of 64 customers, nor do two numbers of one rule.
     """
     x = tables_of(
         channels=[Channel(name="ad", volume=0.5, triggers=[Trigger(entering="look", chance=0.5)])],
@@ -395,6 +395,5 @@ def test_no_two_rules_share_a_draw():
         ]
 
     answers = each(64, below_half).astype(bool).T
-    assert ((answers.sum(axis=1) > 8) & (answers.sum(axis=1) < 56)).all()
-    alike = {tuple(row) for row in answers} | {tuple(~row) for row in answers}
-    assert len(alike) == 2 * len(answers)
+    for one, other in itertools.combinations(answers, 2):
+        assert 8 <= (one != other).sum() <= 56  # fails by luck once in 1e11: binomial(64, 1/2)
