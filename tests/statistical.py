@@ -6,6 +6,7 @@ Seeds are fixed, but no bound was tuned to one: with any other seed a right prog
 import math
 
 import numpy as np
+import pytest
 from scipy import stats
 
 FALSE_ALARM = 1e-6
@@ -15,6 +16,13 @@ def assert_proportion(hits, n, p, false_alarm=FALSE_ALARM):
     """`hits` of `n` fit probability p: exact binomial tails."""
     tails = 2 * min(stats.binom.cdf(hits, n, p), stats.binom.sf(hits - 1, n, p))
     assert tails >= false_alarm, f"{hits}/{n} = {hits / n:.5f}, want {p:.5f}; p-value {tails:.1e}"
+
+
+def assert_sharp_proportion(hits, n, p, false_alarm=FALSE_ALARM):
+    """As `assert_proportion`, with its negative control: a probability that is 10% higher does not fit."""
+    assert_proportion(hits, n, p, false_alarm)
+    with pytest.raises(AssertionError, match="p-value"):
+        assert_proportion(hits, n, min(1.1 * p, 1.0), false_alarm)
 
 
 def assert_mean(values, expected, low, high, false_alarm=FALSE_ALARM):
@@ -67,3 +75,21 @@ def assert_student(values, expected, false_alarm=FALSE_ALARM):
     """
     p_value = stats.ttest_1samp(values, expected).pvalue
     assert p_value >= false_alarm, f"mean {np.mean(values):.5f}, want {expected:.5f}; p-value {p_value:.1e}"
+
+
+def assert_counts(counts, shares, false_alarm=FALSE_ALARM):
+    """Counts of independent draws fit the shares of their categories: chi-square (the chance holds as far as all
+    expected counts are large; below 10 they are pooled with their neighbour).
+    """
+    counts, expected = np.asarray(counts, float), np.asarray(shares, float) * np.sum(counts)
+    assert math.isclose(expected.sum(), counts.sum(), rel_tol=1e-6), "the shares must sum to 1"
+    assert not counts[expected == 0].any(), f"an impossible category was drawn: {counts.tolist()}"
+    pooled = [[0.0, 0.0]]
+    for pair in zip(counts, expected, strict=True):
+        pooled.append([*pair]) if pooled[-1][1] >= 10 else pooled.append([*np.add(pooled.pop(), pair)])
+    if len(pooled) > 1 and pooled[-1][1] < 10:
+        pooled.append([*np.add(pooled.pop(), pooled.pop())])
+    found, wanted = np.array(pooled).T
+    assert len(found) > 1, "too few draws to test shares"
+    p_value = stats.chi2.sf(((found - wanted) ** 2 / wanted).sum(), len(found) - 1)
+    assert p_value >= false_alarm, f"{counts.tolist()}, want {np.round(expected, 1).tolist()}; p-value {p_value:.1e}"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from statistical import (
+    assert_counts,
     assert_distribution,
     assert_mean,
     assert_proportion,
@@ -25,6 +26,7 @@ def test_what_is_right_passes():
     assert_same_proportion(int((UNIFORM < 0.3).sum()), N, int((OTHER < 0.3).sum()), N)
     assert_same_distribution(UNIFORM, OTHER)
     assert_same_mean(UNIFORM, OTHER)
+    assert_counts(np.bincount((UNIFORM * 7).astype(int)), np.full(7, 1 / 7))
 
 
 def test_sure_events_are_exact():
@@ -47,6 +49,16 @@ def test_what_is_a_little_wrong_fails():
         assert_same_distribution(UNIFORM, OTHER**1.05)
     with pytest.raises(AssertionError, match="means"):
         assert_same_mean(UNIFORM, OTHER + 0.008)
+    with pytest.raises(AssertionError, match="want"):
+        assert_counts(np.bincount((UNIFORM * 7).astype(int)), [1 / 6.6, *np.full(6, (1 - 1 / 6.6) / 6)])
+    with pytest.raises(AssertionError, match="impossible"):
+        assert_counts([1, N], [0.0, 1.0])
+
+
+def test_rare_categories_are_pooled_and_do_not_alarm():
+    assert_counts([2, 0, 0, 1, 49_997, 50_000], [1e-5, 1e-6, 1e-6, 1e-5, 0.499978, 0.5])
+    with pytest.raises(AssertionError, match="too few"):
+        assert_counts([2, 3], [0.5, 0.5])
 
 
 @pytest.mark.slow

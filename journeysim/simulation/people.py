@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from journeysim.simulation.recipe import Recipe
 
 U64 = np.uint64
-NOBODY = 255  # no value: the persona does not have this attribute
+NO_VALUE = -1  # the persona does not have this attribute
 
 
 @njit(**NUMBA_OPTIONS)
 def pick_values(seed, first, personas, attribute, until):  # type: ignore[no-untyped-def]
     """(n,) the value of an attribute of customers first..first+n-1: v with probability until[p, v] - until[p, v - 1].
 
-    `until` (P, V) are cumulative shares by persona; NOBODY where a draw is beyond the last.
+    `until` (P, V) are cumulative shares by persona; NO_VALUE where a draw is beyond the last.
     """
-    picked = np.empty(len(personas), np.uint8)
+    picked = np.empty(len(personas), np.int32)
     for i in range(len(personas)):
         r0, r1, _, _ = draw(seed, U64(first + i), STREAM_DEMOGRAPHICS, U64(attribute), U64(0))
         u = uniform(r0, r1)
         v = 0
         while v < until.shape[1] and until[personas[i], v] < u:
             v += 1
-        picked[i] = v if v < until.shape[1] else NOBODY
+        picked[i] = v if v < until.shape[1] else NO_VALUE
     return picked
 
 
@@ -79,8 +79,5 @@ def _shares(persona: Persona, attribute: str) -> Mapping[str, float]:
     return {value: 1.0} if isinstance(value, str) else value
 
 
-def _coded(codes: NDArray[np.uint8], names: Sequence[str]) -> pa.DictionaryArray:
-    missing = codes == NOBODY
-    return pa.DictionaryArray.from_arrays(
-        pa.array(np.where(missing, 0, codes).astype(np.uint8), mask=missing), pa.array(list(names), pa.string())
-    )
+def _coded(codes: NDArray[np.integer[Any]], names: Sequence[str]) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes == NO_VALUE), pa.array(list(names), pa.string()))

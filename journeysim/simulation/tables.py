@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from journeysim.moves import LOST
-from journeysim.parts import MONTHS, WEEKDAYS
+from journeysim.parts import MONTHS, WEEKDAYS, Calendar
 from journeysim.simulation.rules import CONTACTS_AT_ONCE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from journeysim.parts import Calendar
     from journeysim.simulation.recipe import Recipe
     from journeysim.spec import World
 
@@ -119,7 +118,7 @@ def tables(recipe: Recipe) -> Tables:
     pushed = [world.pushed_move(s) for s in stages]
 
     per_day = np.array([_factors(c.calendar, recipe) for c in channels]).reshape(len(channels), _n_days(recipe))
-    highest = per_day.max(axis=1, initial=0.0)
+    highest = _floats(_highest(c.calendar) for c in channels)
     rates = np.array(
         [
             [[c.contacts_per_day.get(s.name, 0.0) * p.reach_of(c.name, s.name) for c in channels] for s in stages]
@@ -177,7 +176,7 @@ def tables(recipe: Recipe) -> Tables:
                 for s in stages
             ]
         ),
-        has_demand=(demand != 1).any(axis=1),
+        has_demand=np.array([s.calendar != Calendar() for s in stages]),
         demand=np.pad(np.cumsum(demand, axis=1), ((0, 0), (1, 0))),
         day_fraction=_day_fraction(recipe.start),
         pain_start=_starts([pain.stage for _, pain in pains], index, len(stages)),
@@ -266,6 +265,14 @@ def _factors(calendar: Calendar, recipe: Recipe) -> FloatArray:
             flights[flight.from_day : flight.until_day] = flight.times
         factors *= flights
     return factors
+
+
+def _highest(calendar: Calendar) -> float:
+    """The highest factor that a day can have, within the window or not: all windows draw the same contacts."""
+    weekday = max(calendar.weekdays.get(name, 1.0) for name in WEEKDAYS)
+    month = max(calendar.months.get(name, 1.0) for name in MONTHS)
+    flight = max((calendar.outside_flights, *(f.times for f in calendar.flights))) if calendar.flights else 1.0
+    return weekday * month * flight
 
 
 def _ints(values: object) -> IndexArray:
