@@ -1,13 +1,14 @@
-"""What the channels of a world do, beside what attribution methods say of it, all with Monte Carlo errors.
+"""What the channels of a world do, beside what attribution methods say of them, with Monte Carlo errors.
 
 Errors are those of the delete-a-group jackknife over blocks of customers (Wolter 2007, Introduction to Variance
-Estimation, chapter 4). A block is a number of whole markets, so the errors hold with word of mouth too, where the
-customers of one market are not independent.
+Estimation, chapter 4). A block is a number of whole markets, so they hold with word of mouth as well, where customers
+of one market are not independent. A distance is not smooth at 0: there its error is a guide only.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,7 @@ from journeysim.scores import share_error
 from journeysim.simulation import simulate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -30,132 +31,163 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
 
-METHODS = ("first_touch", "last_touch", "position_based", "markov")
+ADDITIVE = ("first_touch", "last_touch", "position_based")  # the credit of all is the sum over blocks
+METHODS = (*ADDITIVE, "markov")
 BLOCKS = 25
 FALSE_ALARM = 1e-6
+EVERYONE = BLOCKS  # what is left out, if nothing is
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its standard error; `of_block` are the B jackknife pseudo-values that it is the mean of."""
+    """A figure, and what it would be without each block of customers."""
 
-    of_block: FloatArray
-
-    @property
-    def value(self) -> float:
-        return float(self.of_block.mean())
+    value: float
+    without: FloatArray
 
     @property
     def error(self) -> float:
-        return float(self.of_block.std(ddof=1) / np.sqrt(len(self.of_block)))
-
-    def __sub__(self, other: Estimate) -> Estimate:
-        """Of the same blocks, so that what both have in common cancels."""
-        return Estimate(self.of_block - other.of_block)
+        """Standard error by the jackknife."""
+        return float(np.sqrt((BLOCKS - 1) / BLOCKS * ((self.without - self.without.mean()) ** 2).sum()))
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Between which the figure lies, but for a chance of 1e-6 on either side (Student, as far as the central limit
-        theorem holds for the blocks).
-        """
-        t = float(stats.t.isf(FALSE_ALARM, len(self.of_block) - 1))
-        return self.value - t * self.error, self.value + t * self.error
+        """The figure is below, and above, these with a chance of 1e-6 each (t; as far as the central limit holds)."""
+        allowed = stats.t.isf(FALSE_ALARM, BLOCKS - 1) * self.error
+        return self.value - allowed, self.value + allowed
+
+    def __sub__(self, other: Estimate) -> Estimate:
+        """Of the same customers: what both have in common cancels."""
+        return Estimate(self.value - other.value, self.without - other.without)
+
+    def __rmul__(self, factor: float) -> Estimate:
+        return Estimate(factor * self.value, factor * self.without)
 
 
 class Measured:
-    """One population of a world, simulated in full and without some of its channels on the same draws."""
+    """A population of a world, simulated in full and, on the same draws, without some of its channels."""
 
     def __init__(self, world: World, n_customers: int, seed: int = 1) -> None:
-        size = world.market_size if world.word_of_mouth else 1
-        if n_customers % (BLOCKS * size):
-            raise ValueError(f"{n_customers} customers are not {BLOCKS} blocks of whole markets of {size}")
+        block = world.market_size if world.word_of_mouth else 1
+        if n_customers % (BLOCKS * block):
+            raise ValueError(f"{n_customers} customers are not {BLOCKS} blocks of whole markets of {block}")
         self.world, self.n_customers, self.seed = world, n_customers, seed
         self.log = self._simulate(world)
-        self.journeys = to_journeys(self.log)
         self.channels = world.channel_names
-        self._buyers = self._in_blocks(self.log)
+        self._buyers = self._in_blocks(buyers(self.log))
         self._lost: dict[tuple[str, ...], FloatArray] = {}
         self._shares: dict[str, FloatArray] = {}
 
     def effect(self, *channels: str) -> Estimate:
-        """Share of buyers lost when these channels are switched off together; negative where they do harm."""
-        return self._estimate(lambda keep: self._effect(channels, keep))
+        """Share of the buyers lost when these channels are switched off together; negative where they do harm."""
+        lost = self._lost_without(channels)
+        return _estimate(lambda out: float(_sum(lost, out) / _sum(self._buyers, out)))
 
     def true_share(self, channel: str) -> Estimate:
-        """Share of a channel in the sum of all positive effects."""
-        return self._estimate(lambda keep: float(self._truth(keep)[self.channels.index(channel)]))
+        """Effect of a channel over the sum of all effects, those below 0 counted as 0."""
+        return _estimate(lambda out: float(self._truth(out)[self.channels.index(channel)]))
 
     def share(self, method: str, channel: str) -> Estimate:
         """Share of the conversions that a method credits to a channel."""
-        code = self.channels.index(channel)
-        return self._estimate(lambda keep: float(self._credit(method, keep)[code]))
+        return _estimate(lambda out: float(self._credit(method)[out, self.channels.index(channel)]))
 
     def misplaced(self, method: str) -> Estimate:
-        """Total variation distance of a method's shares to the true ones."""
-        return self._estimate(lambda keep: share_error(self._credit(method, keep), self._truth(keep)))
+        """Credit that stands at the wrong channel: total variation distance of a method's shares to the true ones."""
+        return _estimate(lambda out: share_error(self._credit(method)[out], self._truth(out)))
 
     @property
     def conversion(self) -> float:
         return float(self._buyers.sum() / self.n_customers)
 
-    @property
-    def touches(self) -> float:
-        """Touches per customer, up to the first purchase."""
-        return len(self.journeys.codes) / self.n_customers
+    def twin(self, *channels: str) -> EventLog:
+        """The same population with some channels switched off."""
+        return self._simulate(self.world.without(*channels))
 
-    def _effect(self, channels: tuple[str, ...], keep: NDArray[np.bool_]) -> float:
+    def customers_met(self, channel: str) -> NDArray[np.bool_]:
+        """(n_customers,) who met a channel before the first purchase, or at all without one."""
+        journeys, owner = self.journeys, self._customer_of_journey
+        met = np.repeat(owner, np.diff(journeys.offsets))[journeys.codes == journeys.channels.index(channel)]
+        found = np.zeros(self.n_customers, dtype=bool)
+        found[met] = True
+        return found
+
+    @cached_property
+    def journeys(self) -> Journeys:
+        return to_journeys(self.log)
+
+    def _lost_without(self, channels: tuple[str, ...]) -> FloatArray:
+        """(B,) buyers of each block lost without the channels."""
         if channels not in self._lost:
-            self._lost[channels] = self._buyers - self._in_blocks(self._simulate(self.world.without(*channels)))
-        return float(self._lost[channels][keep].sum() / self._buyers[keep].sum())
+            self._lost[channels] = self._buyers - self._in_blocks(buyers(self.twin(*channels)))
+        return self._lost[channels]
 
-    def _truth(self, keep: NDArray[np.bool_]) -> FloatArray:
-        effects = np.maximum([self._effect((channel,), keep) for channel in self.channels], 0.0)
-        return np.asarray(effects / effects.sum())
+    def _truth(self, out: int) -> FloatArray:
+        lost = np.maximum([_sum(self._lost_without((channel,)), out) for channel in self.channels], 0.0)
+        return np.asarray(lost / lost.sum())
 
-    def _credit(self, method: str, keep: NDArray[np.bool_]) -> FloatArray:
+    def _credit(self, method: str) -> FloatArray:
+        """(B + 1, C) shares by a method without each block, and of everyone."""
         if method not in self._shares:
-            everyone = np.ones(BLOCKS, dtype=bool)
-            versions = [everyone, *(everyone & (np.arange(BLOCKS) != b) for b in range(BLOCKS))]
-            self._shares[method] = np.array([self._share_of_blocks(method, version) for version in versions])
-        return np.asarray(self._shares[method][0 if keep.all() else 1 + int(np.flatnonzero(~keep)[0])])
+            if method in ADDITIVE:
+                alone = np.array([self._conversions(method, self._only(b)) for b in range(BLOCKS)])
+                conversions = np.array([_sum(alone, out) for out in range(BLOCKS + 1)])
+            else:
+                versions = [self._without(b) for b in range(BLOCKS)]
+                conversions = np.array([self._conversions(method, v) for v in (*versions, self.journeys)])
+            self._shares[method] = conversions / conversions.sum(axis=1, keepdims=True)
+        return self._shares[method]
 
-    def _share_of_blocks(self, method: str, keep: NDArray[np.bool_]) -> FloatArray:
-        kept = keep[self._block_of_journey]
+    def _conversions(self, method: str, journeys: Journeys) -> FloatArray:
+        credited = dict(attribute(journeys, method).to_frame().select("channel", "conversions").rows())
+        return np.array([credited.get(channel, 0.0) for channel in self.channels])
+
+    def _only(self, block: int) -> Journeys:
+        """The journeys of one block: customers are in order, so they are neighbours."""
+        first, last = np.searchsorted(self._block_of(self._customer_of_journey), [block, block + 1])
+        offsets = self.journeys.offsets[first : last + 1]
+        weights = {name: getattr(self.journeys, name)[first:last] for name in ("conversions", "nulls", "value")}
+        codes = self.journeys.codes[offsets[0] : offsets[-1]]
+        return replace(self.journeys, codes=codes, offsets=offsets - offsets[0], ages_days=None, **weights)
+
+    def _without(self, block: int) -> Journeys:
+        """The journeys of all other blocks: rows without weight do not count."""
+        kept = self._block_of(self._customer_of_journey) != block
         weights = {name: getattr(self.journeys, name) * kept for name in ("conversions", "nulls", "value")}
-        credit = dict(attribute(replace(self.journeys, **weights), method).to_frame().select("channel", "share").rows())
-        return np.array([credit.get(channel, 0.0) for channel in self.channels])
+        return replace(self.journeys, **weights)
 
-    @property
-    def _block_of_journey(self) -> NDArray[np.int64]:
-        """(J,) block of the customer of each journey: those with a touch before their first purchase, in order."""
+    @cached_property
+    def _customer_of_journey(self) -> NDArray[np.int64]:
+        """(J,) those with a touch before their first purchase, in order."""
         customer, kinds = self.log.customer_codes(), self.log.codes("kind", KINDS)
-        bought = np.cumsum(kinds == KINDS.index("purchase"))
-        first_row = np.searchsorted(customer, customer)  # rows are sorted by customer
-        earlier = bought - np.where(first_row > 0, bought[first_row - 1], 0) == 0
-        touched = np.unique(customer[earlier & (kinds == KINDS.index("touch"))])
-        assert len(touched) == self.journeys.n_journeys
-        return np.asarray(touched * BLOCKS // self.n_customers)
+        purchases = np.cumsum(kinds == KINDS.index("purchase"))
+        first_row = np.searchsorted(customer, customer)  # rows are sorted by customer, and the first is no purchase
+        touch = (kinds == KINDS.index("touch")) & (purchases == purchases[first_row])
+        found = np.unique(customer[touch])
+        assert len(found) == self.journeys.n_journeys
+        return np.asarray(found)
 
-    def _in_blocks(self, log: EventLog) -> FloatArray:
-        """(B,) buyers in each block."""
-        bought = log.codes("kind", KINDS) == KINDS.index("purchase")
-        buyers = np.unique(log.customer_codes()[bought])
-        return np.bincount(buyers * BLOCKS // self.n_customers, minlength=BLOCKS).astype(np.float64)
+    def _block_of(self, customers: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.asarray(customers * BLOCKS // self.n_customers)
+
+    def _in_blocks(self, bought: NDArray[np.bool_]) -> FloatArray:
+        return bought.reshape(BLOCKS, -1).sum(axis=1).astype(np.float64)
 
     def _simulate(self, world: World) -> EventLog:
         return simulate(world, n_customers=self.n_customers, horizon_days=world.horizon_days, seed=self.seed)
 
-    def _estimate(self, statistic: Callable[[NDArray[np.bool_]], float]) -> Estimate:
-        everyone = np.ones(BLOCKS, dtype=bool)
-        without = np.array([statistic(everyone & (np.arange(BLOCKS) != b)) for b in range(BLOCKS)])
-        return Estimate(BLOCKS * statistic(everyone) - (BLOCKS - 1) * without)
+
+def buyers(log: EventLog) -> NDArray[np.bool_]:
+    """(n_customers,) who bought."""
+    found = np.zeros(log.n_customers, dtype=bool)
+    found[log.customer_codes()[log.codes("kind", KINDS) == KINDS.index("purchase")]] = True
+    return found
 
 
-def summary(measured: Measured) -> Sequence[str]:
-    lines = [f"{measured.world.name}: conversion {measured.conversion:.3f}, touches {measured.touches:.2f}"]
-    for c in measured.channels:
-        e = measured.effect(c)
-        t = measured.true_share(c).value
-        lines.append(f"  {c:20s} {e.value:7.2%} ±{e.error:.2%} true {t:.3f} " + " ".join(f"{m[:6]} {measured.share(m, c).value:.3f}" for m in METHODS))
-    lines.append("  TV " + " ".join(f"{m} {measured.misplaced(m).value:.3f}±{measured.misplaced(m).error:.3f}" for m in METHODS))
-    return lines
+def _sum(of_blocks: FloatArray, out: int) -> FloatArray:
+    """Total over all blocks but one, or over all."""
+    total = of_blocks.sum(axis=0)
+    return np.asarray(total if out == EVERYONE else total - of_blocks[out])
+
+
+def _estimate(statistic: Callable[[int], float]) -> Estimate:
+    return Estimate(statistic(EVERYONE), np.array([statistic(b) for b in range(BLOCKS)]))
