@@ -360,7 +360,7 @@ def test_seconds_are_events_times_the_time_of_one(monkeypatch, folder):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["nope"], "No packaged world is called 'nope' (known: considered-purchase, impulse-purchase)."),
+        (["nope"], "No packaged world is called 'nope' (known: considered-purchase, impulse-purchase"),
         (["nope.yaml"], "cannot be read"),
         (["impulse-purchase", "--customers", "0"], "--customers"),
         (["impulse-purchase", "--days", "0"], "horizon_days"),

@@ -27,4 +27,4 @@ def test_importing_loads_nothing_heavy(module, forbidden):
 def test_every_public_name_is_reached_from_the_package_alone():
     script = "import journeysim; print({*journeysim.__all__} <= {*dir(journeysim)}, journeysim.worlds.names())"
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert said == "True ('considered-purchase', 'impulse-purchase')\n"
+    assert said.startswith("True ('considered-purchase', 'impulse-purchase'")

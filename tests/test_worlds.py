@@ -47,7 +47,7 @@ BELIEVABLE = {
 }
 
 
-@pytest.fixture(scope="module", params=worlds.names())
+@pytest.fixture(scope="module", params=DAYS)
 def world(request: pytest.FixtureRequest) -> World:
     return worlds.load(request.param)
 
@@ -58,8 +58,8 @@ def log(world: World) -> EventLog:
 
 
 def test_the_packaged_worlds_have_the_names_of_their_files() -> None:
-    assert worlds.names() == tuple(DAYS)
-    assert [worlds.load(name).name for name in worlds.names()] == [*DAYS]
+    assert set(DAYS) < set(worlds.names())  # the worlds of test_traps.py are packaged as well
+    assert [worlds.load(name).name for name in worlds.names()] == [*worlds.names()]
 
 
 def test_a_world_survives_its_yaml(world: World) -> None:

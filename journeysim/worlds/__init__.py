@@ -16,8 +16,8 @@ _SUFFIXES = (".yaml", ".yml")
 def names() -> tuple[str, ...]:
     """Names of the packaged worlds.
 
-    >>> names()
-    ('considered-purchase', 'impulse-purchase')
+    >>> "considered-purchase" in names()
+    True
     """
     found = (file.name for file in files(__name__).iterdir())
     return tuple(sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml")))
