@@ -19,6 +19,7 @@ from trap_measures import BLOCKS, FALSE_ALARM, METHODS, Estimate, Measured, buye
 from trap_worlds import (
     DISARMED,
     NAMES,
+    REFERRALS,
     SATURATED,
     TOGETHER,
     conversion_by_contact,
@@ -26,9 +27,11 @@ from trap_worlds import (
     cost_of_a_buyer,
     disarmed,
     misplaced_within,
+    talking,
 )
 
 from journeysim import worlds
+from journeysim.attribution import RemovalEffect, attribute
 from journeysim.kpis import kpis
 from journeysim.simulation import incremental_effects
 from journeysim.spec import World
@@ -338,6 +341,7 @@ def more(name: str, trap: Measured) -> list[str]:
         case "trap-synergy" | "trap-word-of-mouth":
             pair = TOGETHER if name == "trap-synergy" else ("market_stand", "neighbours")
             alone = [trap.effect(channel) for channel in pair]
+            rows = by_order(trap) if name == "trap-synergy" else by_talk(trap)
             return [
                 "",
                 "| switched off | buyers lost |",
@@ -345,6 +349,7 @@ def more(name: str, trap: Measured) -> list[str]:
                 *(f"| {channel} | {points(effect)} |" for channel, effect in zip(pair, alone, strict=True)),
                 f"| the sum of these | {sum(effect.value for effect in alone):.1%} |",
                 f"| both at once | {points(trap.effect(*pair))} |",
+                *rows,
             ]
         case "trap-saturation":
             rates = worlds.load(name).channels[0].contacts_per_day["unaware"]
@@ -355,6 +360,24 @@ def more(name: str, trap: Measured) -> list[str]:
                 *(f"| {7 * rates * times:.1f} | {share:.1%} |" for times, share in conversion_by_frequency(N_DOCS)),
             ]
     return []
+
+
+def by_order(trap: Measured) -> list[str]:
+    lines = ["", "| order of the Markov model | credit of roof_calculator |", "|---|---|"]
+    code = trap.journeys.channels.index("roof_calculator")
+    for order in (1, 2, 3, 4):
+        lines.append(f"| {order} | {attribute(trap.journeys, RemovalEffect(order=order)).share[code]:.1%} |")
+    return lines
+
+
+def by_talk(trap: Measured) -> list[str]:
+    heads = "conversion | effect of market_stand | its credit by last touch"
+    lines = ["", f"| referrals per advocate and day | {heads} |", "|---|---|---|---|"]
+    for rate in REFERRALS:
+        version = Measured(talking(trap.world, rate), N_DOCS)
+        effect, credit = version.effect("market_stand"), version.share("last_touch", "market_stand")
+        lines.append(f"| {rate:g} | {version.conversion:.1%} | {points(effect)} | {credit.value:.1%} |")
+    return lines
 
 
 def points(found: Estimate) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SATURATED = "push_messages"
 TOGETHER = ("roof_calculator", "advisor_visit")
 FREQUENCIES = (0.0, 0.125, 0.25, 0.5, 1.0)
+REFERRALS = (0.0, 0.1, 0.25)
 
 
 def _with_channels(world: World, **changes: dict[str, Any]) -> World:
@@ -65,6 +66,13 @@ NAMES = ("plain-channels", *DISARMED)
 
 def disarmed(name: str) -> World:
     return DISARMED[name][2](worlds.load(name))
+
+
+def talking(world: World, referrals_per_day: float) -> World:
+    """The world with another amount of talk."""
+    assert world.word_of_mouth is not None
+    talk = world.word_of_mouth.model_copy(update={"referrals_per_day": referrals_per_day})
+    return world.model_copy(update={"word_of_mouth": talk})
 
 
 def cost_of_a_buyer(measured: Measured, channel: str) -> tuple[float, float]:
