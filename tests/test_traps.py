@@ -16,22 +16,19 @@ import numpy as np
 import pytest
 from scipy import stats
 from trap_measures import BLOCKS, FALSE_ALARM, METHODS, Estimate, Measured, buyers
+from trap_tables import misplaced_line, tables
 from trap_worlds import (
     DISARMED,
     NAMES,
-    REFERRALS,
     SATURATED,
     TOGETHER,
     conversion_by_contact,
     conversion_by_frequency,
-    cost_of_a_buyer,
     disarmed,
     misplaced_within,
-    talking,
 )
 
 from journeysim import worlds
-from journeysim.attribution import RemovalEffect, attribute
 from journeysim.kpis import kpis
 from journeysim.simulation import incremental_effects
 from journeysim.spec import World
@@ -260,130 +257,6 @@ def test_blocks_are_whole_markets() -> None:
 # --- docs ----------------------------------------------------------------------------------------------------------
 
 
-def misplaced_line(name: str) -> str:
-    """The line in the comment of a world's file."""
-    trap = measured(name, n_customers=N_DOCS)
-    told = [f"{title(method)} {trap.misplaced(method).value:.0%}" for method in METHODS]
-    return f"# {', '.join(told)}."
-
-
-def title(method: str) -> str:
-    return {"position_based": "position-based", "markov": "Markov"}.get(method, method.replace("_", " "))
-
-
-def tables(name: str) -> str:
-    trap = measured(name, n_customers=N_DOCS)
-    heads = " | ".join(title(method) for method in METHODS)
-    lines = [f"| channel | incremental effect | true share | {heads} |", "|---|---|---|" + "---|" * len(METHODS)]
-    for channel in trap.channels:
-        effect, true = trap.effect(channel), trap.true_share(channel)
-        shares = " | ".join(f"{trap.share(method, channel).value:.1%}" for method in METHODS)
-        lines.append(f"| {channel} | {points(effect)} | {points(true)} | {shares} |")
-    together = sum(trap.effect(channel).value for channel in trap.channels)
-    lines.append(f"| sum | {together:.1%} | 100.0% |" + " 100.0% |" * len(METHODS))
-    lines.append(f"| all switched off | {points(trap.effect(*trap.channels))} | |" + " |" * len(METHODS))
-    lines += ["", f"| credit at the wrong channel | {heads} |", "|---|" + "---|" * len(METHODS)]
-    versions = {"as it is": trap}
-    if name in DISARMED:
-        versions[DISARMED[name][1]] = measured(name, free=True, n_customers=N_DOCS)
-    for told, version in versions.items():
-        lines.append(f"| {told} | {' | '.join(points(version.misplaced(method)) for method in METHODS)} |")
-    found = {row["kpi"]: row["value"] for row in kpis(trap.log).iter_rows(named=True)}
-    lines += [
-        "",
-        "| conversion | touches per customer | median days to buy | lost | EUR per acquisition | return on spend |",
-        "|---|---|---|---|---|---|",
-        f"| {found['conversion_rate']:.1%} | {found['touches_per_customer']:.1f} | "
-        f"{found['median_days_to_purchase']:.0f} | {found['lost_share']:.0%} | {found['cost_per_acquisition']:.2f} | "
-        f"{found['return_on_spend']:.0f} |",
-        *more(name, trap),
-    ]
-    return "\n".join(["", *lines, ""]) + "\n"
-
-
-def more(name: str, trap: Measured) -> list[str]:
-    """What else shows the trap."""
-    match name:
-        case "trap-retargeting":
-            rows = [(channel, *cost_of_a_buyer(trap, channel)) for channel in ("social", "paid_search", "retargeting")]
-            return [
-                "",
-                "| channel | EUR per buyer by last touch | EUR per buyer it won |",
-                "|---|---|---|",
-                *(f"| {channel} | {credited:.2f} | {won:.2f} |" for channel, credited, won in rows),
-            ]
-        case "trap-hidden-persona":
-            within = {method: misplaced_within(trap, method) for method in ("last_touch", "markov")}
-            return [
-                "",
-                "| customers | bought, with podcasts | bought, without | wrong by last touch | wrong by Markov |",
-                "|---|---|---|---|---|",
-                *(
-                    f"| {row['persona']} ({row['customers']:,}) | {row['with']:.1%} | {row['without']:.1%} | "
-                    + " | ".join(
-                        f"{of.get(row['persona'], trap.misplaced(method).value):.1%}" for method, of in within.items()
-                    )
-                    + " |"
-                    for row in conversion_by_contact(trap, "podcasts").iter_rows(named=True)
-                ),
-            ]
-        case "trap-companion":
-            channel = DISARMED[name][0]
-            return [
-                "",
-                f"| customers | bought, with a contact on {channel} | bought, without |",
-                "|---|---|---|",
-                *(
-                    f"| {row['persona']} ({row['customers']:,}) | {row['with']:.1%} | {row['without']:.1%} |"
-                    for row in conversion_by_contact(trap, channel).iter_rows(named=True)
-                ),
-            ]
-        case "trap-synergy" | "trap-word-of-mouth":
-            pair = TOGETHER if name == "trap-synergy" else ("market_stand", "neighbours")
-            alone = [trap.effect(channel) for channel in pair]
-            rows = by_order(trap) if name == "trap-synergy" else by_talk(trap)
-            return [
-                "",
-                "| switched off | buyers lost |",
-                "|---|---|",
-                *(f"| {channel} | {points(effect)} |" for channel, effect in zip(pair, alone, strict=True)),
-                f"| the sum of these | {sum(effect.value for effect in alone):.1%} |",
-                f"| both at once | {points(trap.effect(*pair))} |",
-                *rows,
-            ]
-        case "trap-saturation":
-            rates = worlds.load(name).channels[0].contacts_per_day["unaware"]
-            return [
-                "",
-                "| messages per week | conversion |",
-                "|---|---|",
-                *(f"| {7 * rates * times:.1f} | {share:.1%} |" for times, share in conversion_by_frequency(N_DOCS)),
-            ]
-    return []
-
-
-def by_order(trap: Measured) -> list[str]:
-    lines = ["", "| order of the Markov model | credit of roof_calculator |", "|---|---|"]
-    code = trap.journeys.channels.index("roof_calculator")
-    for order in (1, 2, 3, 4):
-        lines.append(f"| {order} | {attribute(trap.journeys, RemovalEffect(order=order)).share[code]:.1%} |")
-    return lines
-
-
-def by_talk(trap: Measured) -> list[str]:
-    heads = "conversion | effect of market_stand | its credit by last touch"
-    lines = ["", f"| referrals per advocate and day | {heads} |", "|---|---|---|---|"]
-    for rate in REFERRALS:
-        version = Measured(talking(trap.world, rate), N_DOCS)
-        effect, credit = version.effect("market_stand"), version.share("last_touch", "market_stand")
-        lines.append(f"| {rate:g} | {version.conversion:.1%} | {points(effect)} | {credit.value:.1%} |")
-    return lines
-
-
-def points(found: Estimate) -> str:
-    return f"{found.value:.1%} ± {found.error:.1%}"
-
-
 BEGIN, END = "<!-- measured -->\n", "<!-- end of measured -->"
 LINE = re.compile(r"^# first touch .*$", re.MULTILINE)
 
@@ -391,12 +264,16 @@ LINE = re.compile(r"^# first touch .*$", re.MULTILINE)
 def page(name: str) -> str:
     """The page with its tables measured anew."""
     text = (DOCS / f"{name}.md").read_text(encoding="utf-8")
-    return text[: text.index(BEGIN) + len(BEGIN)] + tables(name) + text[text.index(END) :]
+    trap = measured(name, n_customers=N_DOCS)
+    free = measured(name, free=True, n_customers=N_DOCS) if name in DISARMED else None
+    return text[: text.index(BEGIN) + len(BEGIN)] + tables(trap, free) + text[text.index(END) :]
 
 
 def file(name: str) -> str:
     """The world's file with the line of its comment measured anew."""
-    return LINE.sub(misplaced_line(name), (FILES / f"{name}.yaml").read_text(encoding="utf-8"))
+    return LINE.sub(
+        misplaced_line(measured(name, n_customers=N_DOCS)), (FILES / f"{name}.yaml").read_text(encoding="utf-8")
+    )
 
 
 @pytest.mark.slow
