@@ -257,7 +257,7 @@ def test_blocks_are_whole_markets() -> None:
 # --- docs ----------------------------------------------------------------------------------------------------------
 
 
-BEGIN, END = "<!-- measured -->\n", "<!-- end of measured -->"
+BEGIN, END = "<!-- trap -->\n", "<!-- end of trap -->"
 LINE = re.compile(r"^# first touch .*$", re.MULTILINE)
 
 
