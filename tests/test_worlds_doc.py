@@ -48,6 +48,8 @@ HEADLINES = {
     "repeat_rate": "repeat",
     "retention_90_days": "retention, 90 days",
     "lost_share": "gone",
+    "csat": "CSAT",
+    "nps": "NPS",
     "touches_per_customer": "contacts per customer",
     "cost_per_acquisition": "cost per buyer",
     "return_on_spend": "revenue / cost",
