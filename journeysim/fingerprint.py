@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     U64Array = NDArray[np.uint64]
 
 U64 = np.uint64
+NO_SALT = U64(0)
 ROWS_AT_ONCE = 32_768  # what is known of them stays in the cache of a core
 
 
@@ -98,7 +99,7 @@ def _sums(columns: Sequence[_Column], n: int, begin: int = 0) -> U64Array:
     return rows
 
 
-def _column(column: pa.Array, salt: np.uint64 = U64(0)) -> _Column:
+def _column(column: pa.Array, salt: np.uint64 = NO_SALT) -> _Column:
     type_ = column.type
     if pa.types.is_timestamp(type_):
         column = column.cast(pa.timestamp("us", type_.tz)).cast(pa.int64())
@@ -129,7 +130,7 @@ def _validity(column: pa.Array) -> NDArray[np.uint8]:
     return np.frombuffer(column.buffers()[0], np.uint8) if column.null_count else np.zeros(0, np.uint8)
 
 
-def _word(word: str, salt: np.uint64 = U64(0)) -> np.uint64:
+def _word(word: str, salt: np.uint64 = NO_SALT) -> np.uint64:
     """64 bits for a word: of SHA-256, so that words of any likeness have nothing in common."""
     digest = hashlib.sha256(f"{int(salt)} {word}".encode(errors="surrogatepass")).digest()
     return U64(int.from_bytes(digest[:8], "little"))
