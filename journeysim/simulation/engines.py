@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal, get_args
 
 from journeysim.errors import InputError
@@ -51,3 +52,10 @@ def range_simulator(world: World, engine: Engine = "auto") -> RangeSimulator:
 def couples_customers(world: World, engine: Engine = "auto") -> bool:
     """Whether customers of a market must be simulated together: ranges are then whole markets."""
     return world.word_of_mouth is not None or world.has_desks or engine == "simpy"
+
+
+def whole_units(world: World, engine: Engine, n_customers: int) -> int:
+    """The number of customers, rounded up to whole markets where these must be simulated together."""
+    if not couples_customers(world, engine):
+        return n_customers
+    return math.ceil(n_customers / world.market_size) * world.market_size
