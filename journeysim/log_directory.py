@@ -13,7 +13,7 @@ import pyarrow as pa
 from journeysim.errors import InputError
 from journeysim.events import EventLog, check, content_hash
 from journeysim.fingerprint import Fingerprint
-from journeysim.log_parts import Part, read_part
+from journeysim.log_parts import Part, read_part, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -127,7 +127,7 @@ def write_manifest(log: LogDirectory) -> None:
         "recipe": dict(log.recipe),
         "parts": [part.to_json() for part in log.parts],
     }
-    (log.path / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    write_whole(log.path / MANIFEST, manifest)
 
 
 def scan_log(path: str | Path) -> LogDirectory:

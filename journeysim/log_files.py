@@ -29,7 +29,7 @@ def new_directory(target: str | Path) -> Iterator[Path]:
     InputError : something stands at `target` already; nothing is ever overwritten
     """
     target = Path(target)
-    with _making(target):
+    with making(target):
         unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         unfinished.chmod(0o755)  # mkdtemp makes it private
@@ -43,7 +43,7 @@ def new_directory(target: str | Path) -> Iterator[Path]:
 def new_file(target: str | Path) -> Iterator[Path]:
     """A file to write that gets the name `target` only when all went well. Raises like `new_directory`."""
     target = Path(target)
-    with _making(target):
+    with making(target):
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         os.close(handle)
     unfinished = Path(name)
@@ -56,7 +56,7 @@ def new_file(target: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _making(target: Path) -> Iterator[None]:
+def making(target: Path) -> Iterator[None]:
     """Something new at `target`, in a folder that is there from now on; a system that refuses is told as InputError."""
     if target.exists():
         raise InputError(f"{target} exists already. Choose another name, or remove it first.")

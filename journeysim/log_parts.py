@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -85,7 +86,7 @@ class PartWriter:
 
     def __init__(self, folder: Path, number: int) -> None:
         self.files = (f"events-{number:05}.parquet", f"customers-{number:05}.parquet")
-        unique = f"{os.getpid():x}-{os.urandom(6).hex()}"
+        unique = _unique()
         self._unfinished = [folder / f".{file}.{unique}" for file in self.files]
         self._folder = folder
         self._writers: list[pq.ParquetWriter] = []
@@ -145,6 +146,17 @@ def is_whole(folder: Path, part: Part) -> bool:
     """Whether the files of a part are there and undamaged."""
     files = [folder / name for name in part.files]
     return all(file.is_file() for file in files) and tuple(map(checksum, files)) == part.sha256
+
+
+def write_whole(file: Path, content: object) -> None:
+    """Write a file of JSON, which nobody ever sees in half."""
+    unfinished = file.with_name(f".{file.name}.{_unique()}")
+    unfinished.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    unfinished.replace(file)
+
+
+def _unique() -> str:
+    return f"{os.getpid():x}-{os.urandom(6).hex()}"
 
 
 def checksum(file: Path) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from journeysim.events import EventLog
-from journeysim.simulation.engines import Engine, range_simulator, whole_units
+from journeysim.simulation.engines import Engine, resolved, whole_units
 from journeysim.simulation.recipe import START, Recipe, whole_number
 from journeysim.simulation.tasks import in_order, simulate_task, workers
 
@@ -59,12 +59,12 @@ def simulate(
     """
     whole_number("chunk_customers", chunk_customers, 1, 2**31)
     recipe = Recipe(world, n_customers, horizon_days, seed, start)
-    range_simulator(world, engine)  # refuse here, not in a worker
+    engine = resolved(world, engine)  # which refuses here, not in a worker
     chunk = whole_units(world, engine, chunk_customers)
     tasks = ((recipe, engine, first, min(first + chunk, n_customers)) for first in range(0, n_customers, chunk))
     events, customers = [], []
-    with workers(executor, threads) as pool:
-        for those_events, those_customers in in_order(pool, simulate_task, tasks):
+    with workers(executor, threads) as pool, in_order(pool, simulate_task, tasks) as results:
+        for those_events, those_customers in results:
             events += those_events
             customers.append(those_customers)
             if on_progress:

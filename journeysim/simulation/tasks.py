@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections import deque
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
@@ -30,9 +30,8 @@ MAX_WORKERS = 1024
 
 Result = TypeVar("Result")
 
-_REMEMBERED = 8
 _one_at_a_time = threading.Lock()
-_tables: dict[str, Tables] = {}  # by recipe, the latest last
+_known: deque[tuple[Recipe, str, Tables]] = deque(maxlen=8)
 
 
 def simulate_task(recipe: Recipe, engine: Engine, first: int, last: int) -> tuple[list[pa.Table], pa.Table]:
@@ -42,12 +41,16 @@ def simulate_task(recipe: Recipe, engine: Engine, first: int, last: int) -> tupl
 
 def tables_of(recipe: Recipe) -> Tables:
     """The tables of a recipe, made once in each process that works on it."""
-    key = repr(recipe)  # a world that was copied with plain dictionaries has no hash
     with _one_at_a_time:
-        _tables[key] = _tables.pop(key) if key in _tables else tables(recipe)
-        if len(_tables) > _REMEMBERED:
-            del _tables[next(iter(_tables))]
-        return _tables[key]
+        for known, _, x in _known:
+            if known is recipe:
+                return x
+        written = repr(recipe)  # a world that was copied with plain dictionaries has no hash
+        for _, same, x in _known:
+            if same == written:
+                return x
+        _known.append((recipe, written, tables(recipe)))
+        return _known[-1][-1]
 
 
 @contextmanager
@@ -74,25 +77,31 @@ def workers(executor: Executor | None, threads: int | None) -> Iterator[Executor
         yield pool
 
 
-def in_order(executor: Executor, work: Callable[..., Result], tasks: Iterable[tuple[object, ...]]) -> Iterator[Result]:
-    """The results of `work(*task)` in the order of the tasks.
+@contextmanager
+def in_order(
+    executor: Executor, work: Callable[..., Result], tasks: Iterable[tuple[object, ...]]
+) -> Iterator[Iterator[Result]]:
+    """The results of `work(*task)` in the order of the tasks, which are submitted as results are taken.
 
-    When a task fails, or whoever asks for results stops, those that have not begun are cancelled, and those that have
-    are waited for: afterwards nothing goes on in the background.
+    When a task fails, or the `with` is left early, tasks that have not begun are cancelled and those that have are
+    waited for: afterwards nothing goes on in the background.
     """
     waiting = iter(tasks)
     submitted: deque[Future[Result]] = deque()
-    try:
+
+    def results() -> Iterator[Result]:
         submitted.extend(executor.submit(work, *task) for task in islice(waiting, AT_ONCE))
         while submitted:
             result = submitted[0].result()
             submitted.popleft()
             submitted.extend(executor.submit(work, *task) for task in islice(waiting, 1))
             yield result
+
+    try:
+        yield results()
     finally:
         begun = [future for future in submitted if not future.cancel()]
-        for future in begun:
-            future.exception()
+        wait(begun)
 
 
 @contextmanager
