@@ -333,7 +333,7 @@ def test_a_directory_is_no_event_log_and_no_map(write, folder):
 # --- simulate and worlds ---
 
 
-RESULT = r"([\d,]+) events of 200 customers in [\d.]+ s \(\d+ ns per event, writing not counted\)\nhash (\w+)\n"
+RESULT = r"([\d,]+) events of 200 customers in [\d.]+ s \(\d+ ns per event, simulated and written\)\nhash (\w+)\n"
 
 
 def test_simulate_ends_with_events_seconds_speed_and_hash(folder):

@@ -33,8 +33,8 @@ def progress() -> Iterator[OnProgress]:
         tasks: dict[str, int] = {}
 
         def on_progress(step: str, done: int, total: int) -> None:
-            if step not in tasks:
-                tasks[step] = bars.add_task(step, total=total)
+            if step not in tasks:  # what was done before the first call does not count for the speed
+                tasks[step] = bars.add_task(step, total=total, completed=done)
             bars.update(tasks[step], completed=done)  # type: ignore[arg-type]
 
         yield on_progress
