@@ -64,7 +64,7 @@ def workers(executor: Executor | None, threads: int | None) -> Iterator[Executor
     if executor is not None:
         if threads is not None:
             raise InputError(f"executor and threads={threads} were both given; an executor has its own workers.")
-        if not callable(getattr(executor, "submit", None)):
+        if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
             raise InputError(
                 f"executor is {executor!r}; it must be a concurrent.futures.Executor, such as ProcessPoolExecutor(4) "
                 "or, with Dask, client.get_executor()."
