@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from journeysim.forecasts import Forecast, forecast
     from journeysim.interop import journeys_from_paths, read_paths
     from journeysim.journeys import Journeys, to_journeys
+    from journeysim.log_directory import LogDirectory, scan_log
     from journeysim.log_files import read_log, write_csv, write_log
     from journeysim.scenario import Scenario, StageChange, improve_stage
-    from journeysim.simulation import incremental_effects, simulate, simulate_changes
+    from journeysim.simulation import incremental_effects, simulate, simulate_changes, simulate_to
     from journeysim.spec import World
     from journeysim.stage_history import StageHistory, to_stage_history
 
@@ -36,9 +37,10 @@ _HOMES = {
     "forecasts": ("Forecast", "forecast"),
     "interop": ("journeys_from_paths", "read_paths"),
     "journeys": ("Journeys", "to_journeys"),
+    "log_directory": ("LogDirectory", "scan_log"),
     "log_files": ("read_log", "write_csv", "write_log"),
     "scenario": ("Scenario", "StageChange", "improve_stage"),
-    "simulation": ("incremental_effects", "simulate", "simulate_changes"),
+    "simulation": ("incremental_effects", "simulate", "simulate_changes", "simulate_to"),
     "spec": ("World",),
     "stage_history": ("StageHistory", "to_stage_history"),
 }
@@ -52,6 +54,7 @@ __all__ = [
     "Forecast",
     "InputError",
     "Journeys",
+    "LogDirectory",
     "Posterior",
     "RemovalEffect",
     "Scenario",
@@ -70,8 +73,10 @@ __all__ = [
     "read_events",
     "read_log",
     "read_paths",
+    "scan_log",
     "simulate",
     "simulate_changes",
+    "simulate_to",
     "to_journeys",
     "to_stage_history",
     "worlds",

@@ -1,4 +1,4 @@
-"""The same log by any executor, and no task left behind."""
+"""The same log by any executor, in memory and on disk, and no task left behind."""
 
 import pickle
 import threading
@@ -11,6 +11,7 @@ from small_worlds import full_world
 from journeysim.errors import InputError
 from journeysim.simulation import simulate, tasks
 from journeysim.simulation.recipe import Recipe
+from journeysim.simulation.shards import simulate_to
 from journeysim.simulation.tables import tables
 
 
@@ -45,14 +46,30 @@ def test_processes_do_not_change_the_log(name, pool, expected):
     assert simulate(world, n_customers=n, **HOW, executor=pool, chunk_customers=300).hash() == expected[name]
 
 
-def test_a_dask_cluster_does_not_change_the_log(expected):
+@pytest.fixture(scope="module")
+def dask():
     from distributed import Client, LocalCluster
 
     cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None)
     with cluster, Client(cluster) as client, client.get_executor() as executor:
-        for name, (world, n) in WORLDS.items():
-            found = simulate(world, n_customers=n, **HOW, executor=executor, chunk_customers=300).hash()
-            assert found == expected[name]
+        yield executor
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_a_dask_cluster_does_not_change_the_log(name, dask, expected):
+    world, n = WORLDS[name]
+    assert simulate(world, n_customers=n, **HOW, executor=dask, chunk_customers=300).hash() == expected[name]
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_neither_changes_a_byte_on_disk(name, pool, dask, expected, tmp_path):
+    world, n = WORLDS[name]
+    found = {}
+    for workers, executor in {"threads": None, "processes": pool, "dask": dask}.items():
+        log = simulate_to(tmp_path / workers, world, n_customers=n, **HOW, executor=executor, shard_customers=500)
+        assert log.hash() == expected[name]
+        found[workers] = {file.name: file.read_bytes() for file in log.path.iterdir()}
+    assert found["processes"] == found["threads"] == found["dask"]
 
 
 def test_another_seed_gives_another_log(pool):

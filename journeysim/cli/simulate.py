@@ -55,8 +55,6 @@ def simulate(
         if not chosen.has_desks and engine != "simpy":
             # compile before the clock starts
             simulate_in_memory(chosen, n_customers=1, horizon_days=1.0, seed=1).hash()
-        if earlier is not None and earlier.n_done:
-            print_line(f"{earlier}; going on from there.")
         with progress() as on_progress:
             began = time.perf_counter()
             log = simulate_to(
@@ -72,7 +70,10 @@ def simulate(
                 on_progress=lambda done: on_progress("customers", done, customers),
             )
             seconds = time.perf_counter() - began
-    n_events = log.n_events - (earlier.n_events if earlier else 0)
+    n_events = log.n_events
+    if earlier is not None and earlier.n_done:
+        n_events -= earlier.n_events
+        print_line(f"Went on from {earlier.n_done:,} of {earlier.n_shards:,} shards that were done before.")
     out.print(
         f"{log.n_events:,} events of {customers:,} customers in {seconds:.2f} s "
         f"({seconds / max(n_events, 1) * 1e9:.0f} ns per event, simulated and written)\nhash {log.hash()}",
