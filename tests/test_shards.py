@@ -19,7 +19,8 @@ from journeysim.errors import InputError
 from journeysim.log_directory import scan_log
 from journeysim.log_files import read_log
 from journeysim.simulation import shards, simulate
-from journeysim.simulation.plan import FEW, MANY, SHARDS, plan_shards
+from journeysim.simulation.engine import CHUNK_CUSTOMERS
+from journeysim.simulation.plan import MOST, SHARDS, plan_shards
 from journeysim.simulation.recipe import Recipe
 from journeysim.simulation.shards import simulate_to, unfinished
 from journeysim.spec import World
@@ -282,9 +283,9 @@ def test_a_part_that_fails_leaves_no_file(case, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("n", "engine", "shard", "expected"),
     [
-        (1_000, "auto", None, FEW),
-        (10 * FEW, "auto", None, 10 * FEW // SHARDS),
-        (10**9, "auto", None, MANY),
+        (1_000, "auto", None, CHUNK_CUSTOMERS),
+        (3 * SHARDS * CHUNK_CUSTOMERS, "auto", None, 3 * CHUNK_CUSTOMERS),
+        (10**9, "auto", None, MOST),
         (10**9, "auto", 12_345, 12_345),
         (10**9, "simpy", None, 10_000),
         (10**9, "simpy", 12_345, 20_000),

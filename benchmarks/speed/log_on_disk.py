@@ -109,6 +109,7 @@ def peer(name: str, n_customers: int, target: Path) -> tuple[int, int]:
         writers = writers or [pq.ParquetWriter(*pair) for pair in zip(files, (t.schema for t in tables), strict=True)]
         for writer, table in zip(writers, tables, strict=True):
             writer.write_table(table)
+        del tables, table
     for writer in writers:
         writer.close()
     size = sum(file.stat().st_size for file in files)
@@ -127,6 +128,7 @@ def chunks(name: str, n_customers: int) -> Iterator[tuple[pa.Table, pa.Table]]:
     for first in range(0, n_customers, CHUNK_CUSTOMERS):
         events, customers = simulate_task(recipe, "compiled", first, min(first + CHUNK_CUSTOMERS, n_customers))
         yield pa.concat_tables(events), customers
+        del events, customers
 
 
 def show(name: str, ours: float, peer: float, digits: str) -> None:

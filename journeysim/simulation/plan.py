@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from journeysim.simulation.engines import Engine
     from journeysim.simulation.recipe import Recipe
 
-MANY, FEW = 250_000, 20_000  # customers per shard, at most and at least: seconds of work
+MOST = 16 * CHUNK_CUSTOMERS  # customers per shard: seconds of work
 SHARDS = 8  # at least, if there are customers enough, so that several cores have work
 
 
@@ -62,8 +62,8 @@ def plan_shards(recipe: Recipe, engine: Engine = "auto", shard_customers: int | 
     """
     engine = resolved(recipe.world, engine)
     if shard_customers is None:
-        even = math.ceil(recipe.n_customers / SHARDS)
-        shard_customers = 1 if engine == "simpy" else min(max(even, FEW), MANY)  # one market: SimPy takes its time
+        even = math.ceil(recipe.n_customers / SHARDS / CHUNK_CUSTOMERS) * CHUNK_CUSTOMERS
+        shard_customers = 1 if engine == "simpy" else min(even, MOST)  # 1 becomes one market: SimPy takes its time
     whole_number("shard_customers", shard_customers, 1, MAX_CUSTOMERS)
     return Plan(recipe, engine, whole_units(recipe.world, engine, shard_customers))
 
