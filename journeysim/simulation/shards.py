@@ -63,13 +63,14 @@ def simulate_to(
     InputError : the directory exists; or `<directory>.partial` is of other settings, which it names; or as `simulate`
     """
     plan = plan_shards(Recipe(world, n_customers, horizon_days, seed, start), engine, shard_customers)
-    target = Path(directory)
+    target, settings = Path(directory), plan.to_json()
     with making(target):
-        folder = _begin(target, plan)
+        folder = _begin(target, settings)
     try:
         with workers(executor, threads) as pool:
             parts = _write_all(pool, folder, plan, on_progress or (lambda _: None))
-        return _finish(target, folder, plan, parts)
+        log = LogDirectory(path=folder, parts=tuple(parts), **plan.recipe.about_log, recipe=settings)
+        return _finish(target, log)
     except BaseException as error:
         found = unfinished(target)
         if found is not None and found.n_done:
@@ -141,9 +142,9 @@ def _write_all(pool: Executor, folder: Path, plan: Plan, on_progress: Callable[[
     return [parts[number] for number in range(len(plan))]
 
 
-def _begin(target: Path, plan: Plan) -> Path:
-    """The directory to write to, new or of an earlier run of the same plan."""
-    folder, here = _partial(target), plan.to_json()
+def _begin(target: Path, here: Mapping[str, Any]) -> Path:
+    """The directory to write to, new or of an earlier run with the same settings."""
+    folder = _partial(target)
     there = _read_json(folder / PLAN)
     if there is None:
         if folder.exists() and any(folder.iterdir()):
@@ -158,11 +159,10 @@ def _begin(target: Path, plan: Plan) -> Path:
     return folder.resolve()
 
 
-def _finish(target: Path, folder: Path, plan: Plan, parts: list[Part]) -> LogDirectory:
-    log = LogDirectory(path=folder, parts=tuple(parts), **plan.recipe.about_log, recipe=plan.to_json())
+def _finish(target: Path, log: LogDirectory) -> LogDirectory:
     write_manifest(log)
     with making(target):
-        folder.rename(target)
+        log.path.rename(target)
     for pattern in (PLAN, "done-*.json", ".*"):  # the last are of writers that were killed
         for file in target.glob(pattern):
             file.unlink(missing_ok=True)
