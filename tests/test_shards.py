@@ -245,6 +245,17 @@ def test_nothing_is_overwritten(case, tmp_path):
     with pytest.raises(InputError, match=r"other\.partial is in the way, and is no unfinished log"):
         write(case, tmp_path / "other")
     assert names(tmp_path / "other.partial") == ["mine"]
+    (tmp_path / "other.partial" / "plan.json").write_text('{"of": "somebody else"}')
+    with pytest.raises(InputError, match=r"other\.partial is in the way"):
+        write(case, tmp_path / "other")
+
+
+def test_a_run_that_was_killed_in_its_first_moment_is_no_obstacle(case, tmp_path):
+    (tmp_path / "log.partial").mkdir()
+    (tmp_path / "log.partial" / ".plan.json.12-ab").write_text("{")
+    assert unfinished(tmp_path / "log") is None
+    assert write(case, tmp_path / "log").hash() == case[2].hash()
+    assert not [*(tmp_path / "log").glob(".*")]
 
 
 def test_a_worker_that_does_not_see_the_directory_says_so(tmp_path):

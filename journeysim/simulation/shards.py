@@ -96,7 +96,7 @@ class Unfinished:
 def unfinished(directory: str | Path) -> Unfinished | None:
     """What there is of a log whose run was stopped; None if there is nothing to go on from."""
     folder = _partial(Path(directory))
-    said = _read_json(folder / PLAN)
+    said = _read_plan(folder)
     if said is None:
         return None
     n_shards = math.ceil(said["n_customers"] / said["shard_customers"])
@@ -145,9 +145,11 @@ def _write_all(pool: Executor, folder: Path, plan: Plan, on_progress: Callable[[
 def _begin(target: Path, here: Mapping[str, Any]) -> Path:
     """The directory to write to, new or of an earlier run with the same settings."""
     folder = _partial(target)
-    there = _read_json(folder / PLAN)
+    there = _read_plan(folder)
     if there is None:
-        if folder.exists() and any(folder.iterdir()):
+        if folder.exists() and any(
+            not file.name.startswith(".") for file in folder.iterdir()
+        ):  # those are half written
             raise InputError(f"{folder} is in the way, and is no unfinished log. Move it, or choose another name.")
         folder.mkdir(exist_ok=True)
         write_whole(folder / PLAN, here)
@@ -183,6 +185,11 @@ def _noted(folder: Path, number: int) -> Part | None:
         return None if said is None else Part.from_json(said)
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
+
+
+def _read_plan(folder: Path) -> Mapping[str, Any] | None:
+    said = _read_json(folder / PLAN)
+    return said if said and all(isinstance(said.get(key), int) for key in ("n_customers", "shard_customers")) else None
 
 
 def _read_json(file: Path) -> Mapping[str, Any] | None:
