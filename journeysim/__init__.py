@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from journeysim.forecasts import Forecast, forecast
     from journeysim.interop import journeys_from_paths, read_paths
     from journeysim.journeys import Journeys, to_journeys
+    from journeysim.log_directory import LogDirectory, scan_log
     from journeysim.log_files import read_log, write_csv, write_log
     from journeysim.scenario import (
         Scenario,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
         staff_desk,
         undo,
     )
-    from journeysim.simulation import Truth, incremental_effects, simulate, simulate_changes, truth
+    from journeysim.simulation import Truth, incremental_effects, simulate, simulate_changes, simulate_to, truth
     from journeysim.spec import World
     from journeysim.stage_history import StageHistory, to_stage_history
 
@@ -54,6 +55,7 @@ _HOMES = {
     "forecasts": ("Forecast", "forecast"),
     "interop": ("journeys_from_paths", "read_paths"),
     "journeys": ("Journeys", "to_journeys"),
+    "log_directory": ("LogDirectory", "scan_log"),
     "log_files": ("read_log", "write_csv", "write_log"),
     "scenario": (
         "Scenario",
@@ -74,7 +76,7 @@ _HOMES = {
         "staff_desk",
         "undo",
     ),
-    "simulation": ("Truth", "incremental_effects", "simulate", "simulate_changes", "truth"),
+    "simulation": ("Truth", "incremental_effects", "simulate", "simulate_changes", "simulate_to", "truth"),
     "spec": ("World",),
     "stage_history": ("StageHistory", "to_stage_history"),
 }
@@ -88,6 +90,7 @@ __all__ = [
     "Forecast",
     "InputError",
     "Journeys",
+    "LogDirectory",
     "Posterior",
     "RemovalEffect",
     "Scenario",
@@ -119,8 +122,10 @@ __all__ = [
     "reschedule",
     "retarget",
     "scale_channel",
+    "scan_log",
     "simulate",
     "simulate_changes",
+    "simulate_to",
     "staff_desk",
     "to_journeys",
     "to_stage_history",

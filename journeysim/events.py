@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from journeysim.columns import column, numbers, times
 from journeysim.errors import InputError
+from journeysim.fingerprint import fingerprint
 from journeysim.moves import LOST
 from journeysim.table_files import Source
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from narwhals.typing import IntoDataFrame
     from numpy.typing import NDArray
+
+    from journeysim.fingerprint import Fingerprint
 
 KINDS: Final = ("touch", "stage", "purchase", "pain", "lost", "csat", "nps", "referral")
 """What can happen: a touchpoint; a move to another stage; a purchase; meeting a pain point; leaving for good; the
@@ -219,41 +222,39 @@ class EventLog:
         return EventLog(events, customers, *rest)
 
     def hash(self) -> str:
-        """SHA-256 of the content: equal for equal logs, however they are chunked or coded."""
-        digest = hashlib.sha256()
-        for table in (self.events, self.customers):
-            for name in table.column_names:
-                digest.update(repr((name, table.num_rows)).encode())
-                _feed(digest, table[name])
-        window = [as_utc(time).isoformat() for time in (self.start, self.end)]
-        digest.update(repr((*window, [*self.stages], [*self.purchase_stages], self.currency)).encode())
-        return digest.hexdigest()
+        """Of the content: equal for equal logs, however they are cut into parts, chunked or coded."""
+        return content_hash(
+            events=fingerprint(self.events),
+            customers=fingerprint(self.customers),
+            customer_columns=self.customers.column_names,
+            start=self.start,
+            end=self.end,
+            stages=self.stages,
+            purchase_stages=self.purchase_stages,
+            currency=self.currency,
+        )
 
     def equals(self, other: EventLog) -> bool:
         """Whether both logs say the same, provenance aside."""
         return self.hash() == other.hash()
 
 
-def _feed(digest: Any, column: pa.ChunkedArray) -> None:
-    """Hash the entries of a column: words as codes into the sorted words in use, numbers as they are, and the nulls."""
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        column = column.dictionary_encode()
-    if pa.types.is_dictionary(column.type):
-        used = {word for chunk in column.chunks for word in chunk.dictionary.take(pc.unique(chunk.indices)).to_pylist()}
-        position = {word: i for i, word in enumerate(sorted(used - {None}))}
-        digest.update(repr([*position]).encode())
-        small = np.int16 if len(position) < 2**15 else np.int32
-        for chunk in column.chunks:
-            order = np.array([*(position.get(word, -1) for word in chunk.dictionary.to_pylist()), -1], dtype=small)
-            digest.update(order[chunk.indices.cast(pa.int32()).fill_null(len(order) - 1)].tobytes())
-    elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_timestamp(column.type):
-        plain = column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
-        for chunk in plain.chunks:
-            digest.update(chunk.fill_null(0).to_numpy(zero_copy_only=False).tobytes())
-        for chunk in plain.chunks if plain.null_count else ():
-            digest.update(np.asarray(chunk.is_null()).tobytes())
-    else:
-        digest.update(repr(column.to_pylist()).encode())
+def content_hash(
+    *,
+    events: Fingerprint,
+    customers: Fingerprint,
+    customer_columns: Sequence[str],
+    start: datetime,
+    end: datetime,
+    stages: Sequence[str],
+    purchase_stages: Sequence[str],
+    currency: str | None,
+) -> str:
+    """`EventLog.hash` of a log in parts: from the sums of their fingerprints, so that nobody needs all of its rows."""
+    tables = [(f.n_rows, str(f)) for f in (events, customers)]
+    window = [as_utc(time).isoformat() for time in (start, end)]
+    content = (tables, [*customer_columns], window, [*stages], [*purchase_stages], currency)
+    return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
 def check(log: EventLog, place: Callable[[int], str] = lambda row: f"EventLog row {row + 1}") -> None:

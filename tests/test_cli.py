@@ -335,7 +335,7 @@ def test_a_directory_is_no_event_log_and_no_map(write, folder):
 # --- simulate and worlds ---
 
 
-RESULT = r"([\d,]+) events of 200 customers in [\d.]+ s \(\d+ ns per event, writing not counted\)\nhash (\w+)\n"
+RESULT = r"([\d,]+) events of 200 customers in [\d.]+ s \(\d+ ns per event, simulated and written\)\nhash (\w+)\n"
 
 
 def test_simulate_ends_with_events_seconds_speed_and_hash(folder):
@@ -348,6 +348,8 @@ def test_simulate_ends_with_events_seconds_speed_and_hash(folder):
     assert told[2] == log.hash()
     again = run("simulate", "impulse-purchase", *options, "--threads", 1, "--out", folder / "again")
     assert told[2] in again
+    parts = run("simulate", "impulse-purchase", *options, "--engine", "simpy", "--out", folder / "third")
+    assert told[2] in parts
     assert "Attribution by last_touch" in run("attribute", folder / "log", "--method", "last_touch")
 
 
@@ -368,6 +370,10 @@ def test_seconds_are_events_times_the_time_of_one(monkeypatch, folder):
         (["impulse-purchase", "--days", "0"], "horizon_days"),
         (["impulse-purchase", "--days", "nan"], "horizon_days"),
         (["impulse-purchase", "--seed", "-1"], "seed is -1"),
+        (["impulse-purchase", "--engine", "fast"], "--engine"),
+        (["impulse-purchase", "--shard-customers", "0"], "--shard-customers"),
+        (["impulse-purchase", "--processes", "0"], "--processes"),
+        (["impulse-purchase", "--threads", "2", "--processes", "2"], "both given; choose one"),
     ],
 )
 def test_worlds_and_settings_that_do_not_exist_are_refused(arguments, told, folder):

@@ -13,6 +13,7 @@ HEAVY = {"arviz", "matplotlib", "numba", "nutpie", "pymc", "pytensor"}
         ("journeysim", HEAVY | {"pandas"}),
         ("journeysim.spec", HEAVY | {"pandas"}),
         ("journeysim.event_map", HEAVY | {"pandas"}),
+        ("journeysim.log_files", HEAVY | {"pandas"}),
         ("journeysim.journeys", HEAVY | {"pandas"}),
         ("journeysim.stage_history", HEAVY | {"pandas"}),
         ("journeysim.scenario", HEAVY | {"pandas"}),

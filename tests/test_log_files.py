@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from hand_logs import hand_log
 
-import journeysim.log_files as log_files
+import journeysim.log_parts as log_parts
 from journeysim.errors import InputError
 from journeysim.log_files import new_directory, new_file, read_log, write_csv, write_log
 
@@ -37,7 +37,11 @@ def test_a_directory_gives_the_same_log_back(log, tmp_path):
     assert back.hash() == log.hash()
     assert (back.provenance, back.currency) == ({"seed": "1"}, "EUR")
     assert names(tmp_path / "deep") == ["log"]
-    assert names(tmp_path / "deep" / "log") == ["customers.parquet", "events-00000.parquet", "manifest.json"]
+    assert names(tmp_path / "deep" / "log") == [
+        "customers-00000.parquet",
+        "events-00000.parquet",
+        "manifest.json",
+    ]
 
 
 @pytest.mark.parametrize("name", ["log.csv", "log.csv.gz"])
@@ -84,16 +88,12 @@ def test_what_cannot_be_made_is_named(make, tmp_path):
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
-@pytest.mark.parametrize("call", ["write_table", "_checksum"])
+@pytest.mark.parametrize("call", ["write_table", "close", "checksum"])
 def test_a_failure_in_the_middle_leaves_nothing_behind(log, tmp_path, monkeypatch, error, call):
     def fail(*_, **__):
         raise error
 
-    if call == "_checksum":
-        monkeypatch.setattr(log_files, call, fail)
-    else:
-        write = pq.write_table
-        monkeypatch.setattr(pq, call, lambda t, f, **o: fail() if "customers" in f.name else write(t, f, **o))
+    monkeypatch.setattr(log_parts if call == "checksum" else pq.ParquetWriter, call, fail)
     with pytest.raises(type(error)):
         write_log(log, tmp_path / "log")
     assert names(tmp_path) == []
@@ -127,11 +127,18 @@ def change_manifest(**parts):
     [
         (lambda f: (f / "manifest.json").unlink(), "no manifest.json; it is not the directory of a log"),
         (lambda f: (f / "manifest.json").write_text("{"), "manifest.json: damaged, it is not JSON"),
-        (lambda f: (f / "manifest.json").write_text("[]"), "written with schema None, this version reads 1"),
-        (change_manifest(schema_version=2), "written with schema 2, this version reads 1"),
+        (lambda f: (f / "manifest.json").write_text("[]"), "written with schema None, this version reads 2"),
+        (change_manifest(schema_version=1), "written with schema 1, this version reads 2"),
         (change_manifest(start=None), "manifest.json: damaged, it has no 'start'"),
-        (change_manifest(sha256=None), "manifest.json: damaged, it has no 'sha256'"),
-        (lambda f: (f / "customers.parquet").unlink(), "customers.parquet is missing; the log is not whole"),
+        (change_manifest(parts=None), "manifest.json: damaged, it has no 'parts'"),
+        (change_manifest(parts=[]), "manifest.json: damaged, its hash is not that of its parts"),
+        (change_manifest(parts=[{"n_events": 3}]), "manifest.json: damaged, it has no 'sha256'"),
+        (change_manifest(parts=3), "manifest.json: damaged"),
+        (change_manifest(currency="USD"), "manifest.json: damaged, its hash is not that of its parts"),
+        (
+            lambda f: (f / "customers-00000.parquet").unlink(),
+            "customers-00000.parquet is missing; the log is",
+        ),
         (lambda f: (f / "events-00000.parquet").unlink(), "events-00000.parquet is missing"),
         (lambda f: (f / "events-00000.parquet").write_bytes(b"x"), "checksum differs from the manifest"),
     ],

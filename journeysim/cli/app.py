@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import signal
 import threading
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -51,14 +52,22 @@ class _Commands(TyperGroup):
                 return super().invoke(ctx)
         except InputError as error:
             _fail(str(error), exit_code=2)
-        except KeyboardInterrupt:
-            _fail("interrupted; nothing was written.", exit_code=130)
-        except _Terminated:
-            _fail("terminated; nothing was written.", exit_code=143)
+        except KeyboardInterrupt as stop:
+            _fail(f"interrupted{_what_is_left(stop) or '; nothing was written'}.", exit_code=130)
+        except _Terminated as stop:
+            _fail(f"terminated{_what_is_left(stop) or '; nothing was written'}.", exit_code=143)
         except OSError as error:
             if error.errno == errno.EPIPE:  # whoever was reading has seen enough
                 raise
-            _fail(str(error), exit_code=1)
+            _fail(f"{error}{_what_is_left(error)}", exit_code=1)
+        except BrokenExecutor as error:
+            _fail(f"a worker was ended from outside; is memory short?{_what_is_left(error)}", exit_code=1)
+
+
+def _what_is_left(stop: BaseException) -> str:
+    """What a run that can go on said about its remains; empty for other runs, which leave nothing."""
+    notes = getattr(stop, "__notes__", [])
+    return f": {'; '.join(notes)}" if notes else ""
 
 
 def _fail(message: str, *, exit_code: int) -> NoReturn:

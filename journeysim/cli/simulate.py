@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from journeysim.cli.app import Seed
-from journeysim.cli.terminal import out, progress, say_where
+from journeysim.cli.terminal import out, print_line, progress, say_where
+from journeysim.errors import InputError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+    from contextlib import AbstractContextManager
 
 
 def simulate(
@@ -18,9 +24,21 @@ def simulate(
     customers: Annotated[int, typer.Option(min=1, help="How many to simulate.")] = 10_000,
     days: Annotated[float | None, typer.Option(help="Length of the window; by default the world's own.")] = None,
     seed: Seed = 1,
+    engine: Annotated[
+        Literal["auto", "compiled", "simpy"],
+        typer.Option(help="auto takes the compiled one, or SimPy if the world has desks."),
+    ] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="By default one per core; never changes the log.")] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Instead of threads; SimPy needs them to use several cores.")
+    ] = None,
+    shard_customers: Annotated[
+        int | None, typer.Option(min=1, help="Customers per part of the log; by default some seconds of work.")
+    ] = None,
 ) -> None:
-    """Simulate a world and write its event log (Parquet).
+    """Simulate a world and write its event log (Parquet), in constant memory.
+
+    A run that was stopped, whatever stopped it, goes on when the same command is given again.
 
     \b
     Examples:
@@ -28,28 +46,48 @@ def simulate(
       journeysim simulate my-world.yaml --out out/mine
     """
     from journeysim import worlds
-    from journeysim.log_files import fill_log_directory, new_directory
-    from journeysim.simulation import simulate as run
+    from journeysim.simulation import simulate as simulate_in_memory
+    from journeysim.simulation.shards import simulate_to, unfinished
 
     chosen = worlds.load(world)
-    with new_directory(out_dir) as folder:
-        run(chosen, n_customers=1, horizon_days=1.0, seed=seed)  # compile before the clock starts
+    earlier = unfinished(out_dir)
+    with _executor(processes, threads) as executor:
+        if not chosen.has_desks and engine != "simpy":
+            # compile before the clock starts
+            simulate_in_memory(chosen, n_customers=1, horizon_days=1.0, seed=1).hash()
         with progress() as on_progress:
             began = time.perf_counter()
-            log = run(
+            log = simulate_to(
+                out_dir,
                 chosen,
                 n_customers=customers,
                 horizon_days=chosen.horizon_days if days is None else days,
                 seed=seed,
+                engine=engine,
+                executor=executor,
                 threads=threads,
-                on_progress=lambda done: on_progress("simulate", done, customers),
+                shard_customers=shard_customers,
+                on_progress=lambda done: on_progress("customers", done, customers),
             )
             seconds = time.perf_counter() - began
-        fill_log_directory(log, folder)
+    n_events = log.n_events
+    if earlier is not None and earlier.n_done:
+        n_events -= earlier.n_events
+        print_line(f"Went on from {earlier.n_done:,} of {earlier.n_shards:,} shards that were done before.")
     out.print(
         f"{log.n_events:,} events of {customers:,} customers in {seconds:.2f} s "
-        f"({seconds / log.n_events * 1e9:.0f} ns per event, writing not counted)\nhash {log.hash()}",
+        f"({seconds / max(n_events, 1) * 1e9:.0f} ns per event, simulated and written)\nhash {log.hash()}",
         highlight=False,
         soft_wrap=True,
     )
     say_where(out_dir)
+
+
+def _executor(processes: int | None, threads: int | None) -> AbstractContextManager[Executor | None]:
+    if processes is None:
+        return nullcontext()
+    if threads is not None:
+        raise InputError("--threads and --processes were both given; choose one.")
+    from journeysim.simulation.tasks import processes as process_pool
+
+    return process_pool(processes)

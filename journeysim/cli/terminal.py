@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -25,16 +25,17 @@ def progress() -> Iterator[OnProgress]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        TextColumn("left"),
     )
     with Progress(*columns, console=err, disable=not err.is_terminal) as bars:
         tasks: dict[str, int] = {}
 
         def on_progress(step: str, done: int, total: int) -> None:
-            if step not in tasks:
-                tasks[step] = bars.add_task(step, total=total)
+            if step not in tasks:  # what was done before the first call does not count for the speed
+                tasks[step] = bars.add_task(step, total=total, completed=done)
             bars.update(tasks[step], completed=done, total=total)  # type: ignore[arg-type]
 
         yield on_progress

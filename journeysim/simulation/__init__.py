@@ -2,6 +2,7 @@
 
 from journeysim.simulation.engine import simulate
 from journeysim.simulation.incremental import IncrementalEffects, incremental_effects
+from journeysim.simulation.shards import simulate_to
 from journeysim.simulation.truth import truth
 from journeysim.simulation.truth_result import Truth
 from journeysim.simulation.whatif import SimulatedChange, changes_table, simulate_changes
@@ -14,5 +15,6 @@ __all__ = [
     "incremental_effects",
     "simulate",
     "simulate_changes",
+    "simulate_to",
     "truth",
 ]

@@ -59,6 +59,18 @@ class Recipe:
         return microseconds(self.start)
 
     @property
+    def about_log(self) -> dict[str, Any]:
+        """All that a log of this recipe says but its rows: the other arguments of an EventLog."""
+        return {
+            "start": self.start,
+            "end": self.end,
+            "stages": self.world.stage_names,
+            "purchase_stages": self.world.purchase_stages,
+            "currency": self.world.currency,
+            "provenance": self.provenance,
+        }
+
+    @property
     def provenance(self) -> dict[str, str]:
         """Where a log from this recipe comes from."""
         return {
