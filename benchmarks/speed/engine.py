@@ -6,12 +6,14 @@ Prints `name: ours=... peer=... ratio=...`; the ratio of `against` says how many
 how many times as much it costs. First that all simulate the same thing (events per customer by kind), then CPU time
 per logged event, medians over the repeats. `engine` is the kernel, which writes rows into memory that it has used
 before, as in a simulation to disk; `simulate` also makes the columns of a log, which stays in memory. Our side is
-measured warm: the operating system takes fresh memory's time once.
+measured warm: the operating system takes fresh memory's time once. SimPy slows down with the number of its processes
+(a longer queue, more objects for the garbage collector), so it is measured twice.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import math
 import resource
 import statistics
@@ -45,17 +47,18 @@ BYTES_PER_EVENT = 37  # of the columns of a log
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--customers", type=int, default=200_000, help="simulated by journeysim; whole ten thousands")
-    parser.add_argument("--peer-customers", type=int, default=2_000, help="simulated by SimPy and Mesa")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--peer-customers", type=int, default=20_000, help="simulated by SimPy and Mesa")
+    parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     plain, rich, n, n_peer = plain_world(), rich_world(), args.customers, args.peer_customers
 
-    def simpy(seed: int) -> list[Any]:
-        return simulate_with_simpy(plain, n_customers=n_peer, horizon_days=DAYS, seed=seed)
+    def simpy(seed: int, n_customers: int = n_peer) -> list[Any]:
+        return simulate_with_simpy(plain, n_customers=n_customers, horizon_days=DAYS, seed=seed)
 
     def mesa(seed: int) -> list[Any]:
         return simulate_with_mesa(plain, n_customers=n_peer, horizon_days=int(DAYS), seed=seed)
 
+    flat(plain)
     log = simulate(plain, n_customers=n, horizon_days=DAYS, seed=1)
     compare_counts("SimPy", log, simpy(0), n_peer)
     compare_counts("Mesa, daily ticks", log, mesa(0), n_peer)
@@ -65,6 +68,7 @@ def main() -> None:
         "engine, rich world": engine(rich, n),
         "simulate": lambda _: simulate(plain, n_customers=n, horizon_days=DAYS, seed=1, threads=1).n_events,
         "SimPy": lambda seed: len(simpy(seed)),
+        "SimPy with a tenth as many customers": lambda seed: len(simpy(seed, n_peer // 10)),
         "Mesa": lambda seed: len(mesa(seed)),
         "warm fill of the same bytes": lambda seed: (block.fill(seed), block.nbytes // BYTES_PER_EVENT)[1],
     }
@@ -72,20 +76,21 @@ def main() -> None:
     ns: dict[str, list[float]] = {name: [] for name in sides}
     for repeat in range(args.repeats + 1):
         for name, side in sides.items():
+            gc.collect()
+            gc.freeze()  # peers make many objects: the collector shall not look at those of others
             begin = time.process_time()
             n_events = side(repeat)
             ns[name].append((time.process_time() - begin) * 1e9 / n_events)
     median = {name: statistics.median(values[1:]) for name, values in ns.items()}  # the first is cold
     for ours in ("engine", "simulate"):
-        for peer in ("SimPy", "Mesa"):
+        for peer in ("SimPy", "SimPy with a tenth as many customers", "Mesa"):
             say(f"CPU ns per event, {ours} against {peer}", median[ours], median[peer])
     cost("CPU ns per event, engine over a warm fill of the same bytes", median["engine"], median[[*sides][-1]])
     cost("CPU ns per event, rich world over plain", median["engine, rich world"], median["engine"])
 
-    seconds = [[wall(plain, 4 * n, threads) for threads in (1, 2)] for _ in range(args.repeats)]
-    one, two = (statistics.median(column) for column in zip(*seconds, strict=True))
-    say("seconds, two threads against one", two, one)
-    flat(plain)
+    seconds = [[wall(plain, 4 * n, threads) for threads in (1, 2)] for _ in range(args.repeats + 2)]
+    one, two = (statistics.median(column) for column in zip(*seconds[2:], strict=True))
+    say(f"seconds, two threads against one, {4 * n:,} customers", two, one)
 
 
 def engine(world: World, n_customers: int) -> Callable[[int], int]:
@@ -117,7 +122,8 @@ def wall(world: World, n_customers: int, threads: int) -> float:
 
 
 def flat(world: World) -> None:
-    """Time per event and memory of populations of all sizes, their tables made and dropped."""
+    """Time per event and memory of populations of all sizes, their tables made and dropped batch after batch."""
+    simulate(world, n_customers=BATCH, horizon_days=DAYS, seed=1)  # compiles
     for n_customers in (10**4, 10**5, 10**6, 10**7):
         recipe = Recipe(world, n_customers, DAYS, 1)
         x, total, begin = tables(recipe), 0, time.process_time()
