@@ -24,19 +24,19 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.speed.workloads import peer_world
 from journeysim import worlds
 from journeysim.simulation.engine import CHUNK_CUSTOMERS
 from journeysim.simulation.recipe import Recipe
 from journeysim.simulation.shards import simulate_to
 from journeysim.simulation.tasks import simulate_task
-from journeysim.spec import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 WORLDS = {
     "considered-purchase": worlds.load("considered-purchase"),
-    "benchmark world": World.from_yaml(Path(__file__).with_name("world.yaml")),
+    "benchmark world": peer_world(),
 }
 DAYS = 180.0
 FEW = 100_000
