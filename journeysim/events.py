@@ -314,6 +314,12 @@ def check(log: EventLog, place: Callable[[int], str] = lambda row: f"EventLog ro
     stages = log.codes("stage", (*log.stages, LOST))
     named = (log.codes("stage", log.names_in("stage")) >= 0) | (kinds == KINDS.index("stage"))
     require(named & (stages < 0), "stage", f"one of {', '.join(log.stages) or '(none)'}")
+    strays = (stages == len(log.stages)) & (kinds != KINDS.index("lost"))
+    require(strays, "stage", f"a stage: who leaves for good has a row of kind {LOST!r}, with no stage or {LOST!r}")
+    values = log.events["value"].to_numpy(zero_copy_only=False)
+    for kind, least, most in (("csat", 1, 5), ("nps", 0, 10)):
+        wrong = (kinds == KINDS.index(kind)) & ((values < least) | (values > most))
+        require(wrong, "value", f"a score from {least} to {most} ({kind}), or empty")
     for name in ("value", "cost"):
         require(np.isinf(log.events[name].to_numpy(zero_copy_only=False)), name, "a finite number or empty")
 

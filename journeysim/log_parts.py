@@ -150,7 +150,10 @@ def is_whole(folder: Path, part: Part) -> bool:
 def write_whole(file: Path, content: object) -> None:
     """Write a file of JSON, which nobody ever sees in half."""
     unfinished = file.with_name(f".{file.name}.{_unique()}")
-    unfinished.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    with unfinished.open("w", encoding="utf-8") as text:
+        text.write(json.dumps(content, indent=2) + "\n")
+        text.flush()
+        os.fsync(text.fileno())  # a name must not be on the disk before what it names
     unfinished.replace(file)
 
 

@@ -97,8 +97,8 @@ class StageHistory:
 def to_stage_history(log: EventLog, *, by: str | None = None) -> StageHistory:
     """Count the moves of a log and the days at risk before them, per segment.
 
-    A stay ends with the next stage or with `lost`; stays that are open when the window closes are censored: their days
-    count, a move does not. Entering the stage one is in already is no move.
+    A stay ends with the first row that names another stage, or with `lost`; stays that are open when the window closes
+    are censored: their days count, a move does not.
 
     Parameters
     ----------
@@ -113,10 +113,9 @@ def to_stage_history(log: EventLog, *, by: str | None = None) -> StageHistory:
     names = (*log.stages, LOST)
     n_stages, lost = len(log.stages), len(log.stages)
     kinds = log.codes("kind", KINDS)
-    rows = np.flatnonzero(np.isin(kinds, [KINDS.index("stage"), KINDS.index("lost")]))
-    kinds = kinds[rows]
-    who, when = log.customer_codes()[rows], log.times_us()[rows]
-    stage = np.where(kinds == KINDS.index("lost"), lost, log.codes("stage", names)[rows])
+    stage = np.where(kinds == KINDS.index("lost"), lost, log.codes("stage", names))
+    rows = np.flatnonzero(stage >= 0)
+    who, when, stage = log.customer_codes()[rows], log.times_us()[rows], stage[rows]
     moved = np.ones(len(rows), dtype=bool)
     moved[1:] = (who[1:] != who[:-1]) | (stage[1:] != stage[:-1])
     who, when, stage = who[moved], when[moved], stage[moved]

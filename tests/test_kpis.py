@@ -172,7 +172,7 @@ def test_one_customer_with_one_row() -> None:
     found = values(log_of([(0, 5, "purchase", None, None, None)], n=1, days=10, stages=()))
     assert (found["customers"], found["conversion_rate"], found["median_days_to_purchase"]) == (1, 1, 0)
     assert found["revenue"] is None  # a purchase of unknown value
-    assert found["cost"] == 0  # no touch, no cost
+    assert found["cost"] is None  # a log without any touch does not tell
     assert found["retention_30_days"] is None  # observed for five days only
     assert found["median_days_deciding"] is None
 

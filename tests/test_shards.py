@@ -234,6 +234,24 @@ def test_a_run_without_any_finished_shard_leaves_nothing(case, tmp_path, error):
     assert names(tmp_path) == []
 
 
+def test_two_runs_do_not_write_to_one_directory_at_once(case, tmp_path):
+    """The second is refused and leaves the first one's work alone; the first is not disturbed."""
+    told = []
+
+    def another_run(done):
+        if not told:
+            with pytest.raises(
+                InputError, match=r"Another run is writing to .*log\.partial\. Wait for it, stop it, or"
+            ) as e:
+                write(case, tmp_path / "log")
+            told.append(str(e.value))
+
+    log = write(case, tmp_path / "log", on_progress=another_run)
+    assert told
+    assert log.hash() == case[2].hash()
+    assert not list((tmp_path / "log").glob(".*"))
+
+
 def test_nothing_is_overwritten(case, tmp_path):
     write(case, tmp_path / "log")
     before = contents(tmp_path / "log")
@@ -374,4 +392,4 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path, sent, code, said, option
     assert (process.returncode, printed) == (code, "")
     assert errors == f"Error: {said}: {left}; the same command goes on from there.\n"
     assert 3 <= left.n_done < N
-    assert not [*left.folder.glob(".*")]  # nothing half written
+    assert [path.name for path in left.folder.glob(".*")] == [".lock"]  # nothing half written

@@ -94,7 +94,7 @@ def test_the_value_of_instant_channels_has_the_closed_form():
 
 @pytest.mark.parametrize("how", ["exact", "sampled"])
 def test_the_values_add_up_to_the_effect_of_all(how):
-    found = truth(rich_world(), horizon_days=60, seed=1, precision=0.05, max_customers=25_000, shapley=how)
+    found = truth(rich_world(), horizon_days=60, seed=1, precision=0.05, max_customers=25_600, shapley=how)
     for measure in ("conversions", "revenue"):
         values = [found.find("shapley", measure, name)[0] for name in rich_world().channel_names]
         together = found.find("incremental", measure, "all channels")[0]
@@ -136,6 +136,7 @@ def test_sampled_values_and_their_errors_are_honest(monkeypatch):
     """Against the closed form, in a world where the order of the channels matters much. With 20 orders in a run an
     error has 19 degrees of freedom, so t is taken to the normal first; the squares sum to a chi-square.
     """
+    monkeypatch.setattr(truth_module, "MIN_ORDERS", 20)
     monkeypatch.setattr(truth_module, "FIRST_ROUND", 20 * 128)
     monkeypatch.setattr(truth_module, "customers_at_once", lambda population, plan: 128)
     how = {"horizon_days": DAYS, "precision": 0.001, "max_customers": 20 * 128, "shapley": "sampled", "threads": 1}
@@ -165,8 +166,8 @@ def test_more_than_ten_channels_are_sampled():
         truth(world, seed=1, shapley="exact")
     found = truth(world, horizon_days=DAYS, seed=1, precision=0.01, shapley=True)
     assert found.shapley == "sampled"
-    assert found.n_orders == 2 * found.n_customers / 1024
-    with pytest.raises(InputError, match="needs 20 orders of the channels, one for each 1,024 customers"):
+    assert found.n_orders == 2 * found.n_customers / 256
+    with pytest.raises(InputError, match="needs 100 orders of the channels, one for each 256 customers"):
         truth(world, seed=1, shapley=True, max_customers=20_000)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from journeysim.kpis.groups import Groups
 
     FloatArray = NDArray[np.float64]
+    BoolArray = NDArray[np.bool_]
     IntArray = NDArray[np.int64]
 
 Z95: Final = 1.959963984540054  # standard normal quantile at 0.975
@@ -34,6 +35,10 @@ class Estimates(NamedTuple):
     def times(self, factor: float) -> Estimates:
         """In another unit."""
         return Estimates(*(bound * factor for bound in self))
+
+    def without(self, unknown: BoolArray) -> Estimates:
+        """Undefined where it is unknown."""
+        return Estimates(*(np.where(unknown, np.nan, bound) for bound in self))
 
     def complement(self) -> Estimates:
         """Of 1 minus the value."""

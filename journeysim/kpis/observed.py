@@ -100,8 +100,8 @@ class Observed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stays:
-    """Entries into stages, in the order of the log; being lost is the last stage, and rows that repeat the stage a
-    customer is in are none.
+    """Entries into stages, in the order of the log; being lost is the last stage. A row that names the stage a customer
+    is in already, as touches may, is none.
 
     Attributes
     ----------
@@ -126,9 +126,11 @@ def observe(log: EventLog) -> Observed:
     first_purchase = _first(who[purchase], time[purchase], n)
 
     lapse = _stages_named(log, stays, LAPSED)
+    # rows, not times, say what came first: at the same time they stand in the order of happening
+    row = np.arange(len(who), dtype=np.float64)
     leaving = np.sort(np.concatenate([lost, stays.row[lapse]]))
-    leaving = leaving[time[leaving] >= first_purchase[who[leaving]]]
-    last_purchase, last_lost = (_first(who[rows][::-1], time[rows][::-1], n) for rows in (purchase, lost))
+    leaving = leaving[leaving > _first(who[purchase], row[purchase], n)[who[leaving]]]
+    last_purchase, last_lost = (_first(who[rows][::-1], row[rows][::-1], n) for rows in (purchase, lost))
     back = lapse & (stays.next >= 0) & (stays.next < len(log.stages))
     return Observed(
         who=who,
@@ -155,7 +157,7 @@ def money(log: EventLog, column: str, rows: IntArray) -> FloatArray:
 def _stays(log: EventLog, who: IntArray, time: FloatArray, kind: IntArray) -> Stays:
     stage = log.codes("stage", log.stages)
     stage[kind == KINDS.index("lost")] = len(log.stages)
-    rows = np.flatnonzero(((kind == KINDS.index("stage")) & (stage >= 0)) | (stage == len(log.stages)))
+    rows = np.flatnonzero(stage >= 0)
     whose, stage = who[rows], stage[rows]
     new = np.append(np.ones(min(1, len(rows)), bool), (np.diff(whose) != 0) | (np.diff(stage) != 0))
     rows, whose, stage = rows[new], whose[new], stage[new]

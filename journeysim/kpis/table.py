@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
+    BoolArray = NDArray[np.bool_]
 
 KPIS: Final[Mapping[str, tuple[str, str]]] = {
     "customers": ("count", "customers in the log, including those without any event"),
@@ -167,22 +168,43 @@ def _by_day(parts: Sequence[Estimates]) -> list[Estimates]:
 def _money_and_costs(log: EventLog, observed: Observed, groups: Groups) -> dict[str, Estimates]:
     touch, purchase = observed.rows("touch"), observed.rows("purchase")
     everyone, bought = np.ones(observed.n_customers, bool), observed.bought
-    value = money(log, "value", purchase)
-    revenue, cost = observed.sum(purchase, value), observed.sum(touch, money(log, "cost", touch))
+    revenue, cost = (observed.sum(rows, money(log, of, rows)) for of, rows in (("value", purchase), ("cost", touch)))
+    values: FloatArray = log.events["value"].to_numpy()
+    priced = purchase[~np.isnan(values[purchase])]
     days = np.where(bought, observed.end - observed.first_purchase, 0.0) / US_PER_DAY
     clv = _by_day([b.mean_cumulative(np.array(DAYS, dtype=float)) for b in buyers_value(log, observed, groups)])
-    return {
+    found = {
         "revenue": plain(groups.total(revenue)),
         "revenue_per_customer": ratio(groups, revenue, everyone),
         "revenue_per_buyer": ratio(groups, revenue, bought),
         "revenue_per_buyer_day": ratio(groups, revenue, days),
         **{f"clv_{n}_days": clv[i] for i, n in enumerate(DAYS)},
-        "median_basket": medians(groups, observed.who[purchase], value),
+        "median_basket": medians(groups, observed.who[priced], values[priced]),
         "touches_per_customer": ratio(groups, observed.count(touch), everyone),
         "cost": plain(groups.total(cost)),
         "cost_per_acquisition": ratio(groups, cost, bought),
         "return_on_spend": ratio(groups, revenue, cost),
     }
+    no_value, no_cost = (
+        _untold(log, observed, groups, of, rows) for of, rows in (("value", purchase), ("cost", touch))
+    )
+    for name in found:
+        if name in ("cost", "cost_per_acquisition"):
+            found[name] = found[name].without(no_cost)
+        elif name == "return_on_spend":
+            found[name] = found[name].without(no_cost | no_value)
+        elif name != "touches_per_customer":
+            found[name] = found[name].without(no_value)
+    return found
+
+
+def _untold(log: EventLog, observed: Observed, groups: Groups, column: str, rows: IntArray) -> BoolArray:
+    """(G,) whether all amounts of a group are missing; costs also where the log has no touch that could have one."""
+    if len(rows) == 0:
+        return np.full(len(groups), column == "cost")
+    told = rows[~np.isnan(log.events[column].to_numpy()[rows])]
+    untold: BoolArray = (groups.total(observed.count(rows)) > 0) & (groups.total(observed.count(told)) == 0)
+    return untold
 
 
 def _answers(log: EventLog, observed: Observed, groups: Groups) -> dict[str, Estimates]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Shapley = Literal["exact", "sampled"]
 MIN_UNITS = 20
+MIN_ORDERS = 100  # with 30 the error of a small channel was a quarter too small, by its skewness
 """Independent units that a standard error needs at least: from 20 it is itself known to 1 / sqrt(2 · 19), or 16%."""
 
 # What `Moments` of effects (items: switches) hold, in this order: the world as it is, and what is lost without.
@@ -131,7 +132,7 @@ def customers_at_once(population: Population, plan: Plan) -> int:
     if plan.shapley == "exact":
         n = min(n, 2**21 >> n_channels)
     elif plan.shapley == "sampled":
-        n = min(n, 1024)  # as many orders as this leaves worth their runs
+        n = min(n, 256)  # orders vary more than customers do, so there must be many
     if population.coupled:
         size = population.recipe.world.market_size
         return math.ceil(n / size) * size

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import sys
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,7 @@ from journeysim.simulation.recipe import START, Recipe
 from journeysim.simulation.tasks import in_order, simulate_task, workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from concurrent.futures import Executor
     from datetime import datetime
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from journeysim.spec import World
 
 PLAN = "plan.json"
+LOCK = ".lock"  # with a dot, like what is half written: gone when the log is whole
 
 
 def simulate_to(
@@ -64,11 +67,25 @@ def simulate_to(
     """
     plan = plan_shards(Recipe(world, n_customers, horizon_days, seed, start), engine, shard_customers)
     target, settings = Path(directory), plan.to_json()
-    with making(target):
-        folder = _begin(target, settings)
+    with ExitStack() as ours:
+        with making(target):
+            folder = _begin(target, settings)
+            ours.enter_context(_alone(folder))
+        return _simulate_into(target, folder, plan, executor, threads, on_progress or (lambda _: None))
+
+
+def _simulate_into(
+    target: Path,
+    folder: Path,
+    plan: Plan,
+    executor: Executor | None,
+    threads: int | None,
+    on_progress: Callable[[int], None],
+) -> LogDirectory:
+    settings = plan.to_json()
     try:
         with workers(executor, threads) as pool:
-            parts = _write_all(pool, folder, plan, on_progress or (lambda _: None))
+            parts = _write_all(pool, folder, plan, on_progress)
         log = LogDirectory(path=folder, parts=tuple(parts), **plan.recipe.about_log, recipe=settings)
         return _finish(target, log)
     except BaseException as error:
@@ -140,6 +157,30 @@ def _write_all(pool: Executor, folder: Path, plan: Plan, on_progress: Callable[[
             done += part.n_customers
             on_progress(done)
     return [parts[number] for number in range(len(plan))]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other runs away from a directory until this one ends, however it ends: the system lets go of the lock.
+
+    Raises
+    ------
+    InputError : another run writes to it
+    """
+    if sys.platform == "win32":  # no such locks there: two runs at once are not told
+        yield
+        return
+    import fcntl
+
+    with (folder / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            advice = "Wait for it, stop it, or choose another name."
+            raise InputError(f"Another run is writing to {folder}. {advice}") from None
+        except OSError:  # a file system without locks
+            pass
+        yield
 
 
 def _begin(target: Path, here: Mapping[str, Any]) -> Path:

@@ -15,6 +15,7 @@ from journeysim.simulation.estimates import (
     ALL_CONVERSIONS,
     CONVERSIONS,
     LOST_CONVERSIONS,
+    MIN_ORDERS,
     MIN_UNITS,
     VALUE_CONVERSIONS,
     Estimates,
@@ -181,18 +182,19 @@ class _Rounds:
     def __init__(self, population: Population, plan: Plan, precision: float, max_customers: int) -> None:
         self.precision = precision
         self.step = customers_at_once(population, plan)
-        least, block = 2, 1
+        least, block, units = 2, 1, MIN_UNITS
         what = "customers"
         if plan.shapley == "sampled":
             block, what = self.step, f"orders of the channels, one for each {self.step:,} customers"
+            units = MIN_UNITS if population.coupled else MIN_ORDERS
         elif population.coupled:
             block = population.recipe.world.market_size
             what = f"markets of {block:,} customers, who are not independent of each other (market_size)"
         if block > 1:
-            least = MIN_UNITS * block
+            least = units * block
         if max_customers < least:
             raise InputError(
-                f"max_customers is {max_customers:,}; an honest error needs {MIN_UNITS} {what}. Set it to {least:,} at "
+                f"max_customers is {max_customers:,}; an honest error needs {units} {what}. Set it to {least:,} at "
                 "least" + (", or make the markets of the world smaller." if population.coupled else ".")
             )
         self.most = max_customers // block * block
