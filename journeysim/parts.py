@@ -140,7 +140,7 @@ class Shift(Part):
     from_hour: Annotated[float, Field(ge=0, lt=24)] = Field(description="when it begins")
     until_hour: Annotated[float, Field(gt=0, le=24)] = Field(description="when it ends, later on the same day")
     staff: Annotated[int, Field(ge=0, le=10_000)] = Field(description="of each market")
-    weekdays: tuple[Weekday, ...] = Field(default=WEEKDAYS, description="days on which it is worked")
+    weekdays: tuple[Weekday, ...] = Field(default=WEEKDAYS, min_length=1, description="days on which it is worked")
 
 
 class Desk(Part):

@@ -189,6 +189,9 @@ class World(Part):
         return self.model_copy(update={"channels": kept})
 
 
+MOST_BY_PRICE = 1_000_000  # what a price may multiply or divide a hazard by
+
+
 def _name_problems(world: World) -> Iterator[Problem]:
     for field in ("stages", "channels", "personas", "pain_points"):
         parts: Sequence[Stage | Channel | Persona | PainPoint] = getattr(world, field)
@@ -216,6 +219,9 @@ def _unknown(place: Place, name: str, known: Sequence[str], what: str) -> Iterat
 def _stage_problems(world: World) -> Iterator[Problem]:
     names = world.stage_names
     for i, stage in enumerate(world.stages):
+        for kind, times in Counter(survey.kind for survey in stage.surveys).items():
+            if times > 1:
+                yield Problem(("stages", i, "surveys"), kind, f"asked {times} times; ask each survey once per stage")
         unknown = [to for to in stage.moves_per_day if to not in (*names, LOST)]
         for to in stage.moves_per_day:
             place = ("stages", i, "moves_per_day", to)
@@ -244,14 +250,25 @@ def _channel_problems(world: World) -> Iterator[Problem]:
                 yield Problem(
                     ("channels", i, "synergy", other), other, "a channel repeats itself by fatigue, not synergy"
                 )
-        for j, shift in enumerate(channel.desk.shifts if channel.desk else ()):
-            if shift.until_hour <= shift.from_hour:
-                place = ("channels", i, "desk", "shifts", j, "until_hour")
-                yield Problem(place, shift.until_hour, "a shift ends after it begins; split one that passes midnight")
+        yield from _shift_problems(("channels", i, "desk", "shifts"), channel.desk.shifts if channel.desk else ())
         for j, trigger in enumerate(channel.triggers):
             yield from _unknown(
                 ("channels", i, "triggers", j, "entering"), trigger.entering, world.stage_names, "stage"
             )
+
+
+def _shift_problems(place: Place, shifts: Sequence[Shift]) -> Iterator[Problem]:
+    for j, shift in enumerate(shifts):
+        if shift.until_hour <= shift.from_hour:
+            advice = "a shift ends after it begins; split one that passes midnight"
+            yield Problem((*place, j, "until_hour"), shift.until_hour, advice)
+        for other in shifts[:j]:
+            both = set(shift.weekdays) & set(other.weekdays)
+            if both and shift.from_hour < other.until_hour and other.from_hour < shift.until_hour:
+                advice = (
+                    f"another shift is worked then, {other.from_hour:g} to {other.until_hour:g}; staff would be unclear"
+                )
+                yield Problem((*place, j, "from_hour"), shift.from_hour, advice)
 
 
 def _people_problems(world: World) -> Iterator[Problem]:
@@ -268,6 +285,10 @@ def _people_problems(world: World) -> Iterator[Problem]:
             if isinstance(shares, Mapping) and abs(math.fsum(shares.values()) - 1) > 1e-6:
                 yield Problem(place, round(math.fsum(shares.values()), 9), "the shares must sum to 1")
         yield from _appeal_problems(world, i, persona)
+        if persona.price_elasticity * abs(math.log(world.price)) > math.log(MOST_BY_PRICE):
+            at: Place = ("personas", i, "price_elasticity")
+            advice = f"price ** -elasticity must be between 1/{MOST_BY_PRICE:,} and {MOST_BY_PRICE:,}"
+            yield Problem(at, persona.price_elasticity, f"with the price {world.price:g}, {advice}")
     total = math.fsum(persona.share for persona in world.personas)
     if abs(total - 1) > 1e-6:
         yield Problem(("personas",), round(total, 9), "the shares of the personas must sum to 1")

@@ -14,7 +14,7 @@ from statistical import assert_counts, assert_distribution, assert_proportion
 
 from journeysim.simulation import rules
 from journeysim.simulation.engine import simulate
-from journeysim.spec import Calendar, Channel, Flight, Persona
+from journeysim.spec import Calendar, Channel, Flight, Persona, Trigger
 
 N = 20_000
 MONDAY = datetime(2026, 1, 26, tzinfo=UTC)
@@ -311,3 +311,18 @@ def test_a_season_beyond_the_window_does_not_change_a_bit_of_a_clock():
     short, long = (tables_of(stages=late, days=days, start=seven) for days in (100.0, 400.0))
     for t, amount in np.random.default_rng(1).uniform(0, 50, (200, 2)):
         assert plain(rules.time_spent)(short, 0, t, amount, True) == plain(rules.time_spent)(long, 0, t, amount, True)
+
+
+def test_a_volume_below_1_halves_triggered_contacts_of_everybody():
+    """Also of a persona who is reached more than surely: chance times reach is cut at 1 before the volume acts."""
+    world = small_world(
+        {"look": {"buy": 1e-6}, "buy": {}},
+        channels=[Channel(name="mail", triggers=[Trigger(entering="look")], volume=0.5)],
+        personas=[Persona(name="reached", share=1.0, reach={"mail": 2.0})],
+    )
+    n = 20_000
+    log = simulate(world, n_customers=n, horizon_days=1, seed=1)
+    touches = int((log.codes("kind", ["touch"]) == 0).sum())
+    assert_proportion(touches, n, 0.5)
+    with pytest.raises(AssertionError):
+        assert_proportion(touches, n, 0.55)

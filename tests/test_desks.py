@@ -1,7 +1,7 @@
 """The SimPy engine: the compiled engine's log to the bit, and queues that follow the theory of queues."""
 
 import math
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -233,6 +233,18 @@ def test_calls_outside_the_hours_wait_for_the_morning():
     to_nine = (9 - hour[night]) % 24 * 60
     assert (minutes[night] >= to_nine - 1e-6).all()
     assert (minutes[night] <= to_nine + 15).all()
+
+
+@pytest.mark.parametrize("hour", range(24))
+def test_windows_may_begin_at_any_hour(hour):
+    """The clock may be an instant before midnight when the day begins: shifts are kept from any start on."""
+    world = calls(Desk(staff=0, service_minutes=5, shifts=[Shift(from_hour=9, until_hour=17, staff=2)]), load=0.2)
+    start = datetime(2026, 1, 1, hour)
+    log = simulate(world, n_customers=MARKET, horizon_days=20, seed=1, start=start)
+    rows = table(log).filter(pl.col("kind") == "touch").filter(pl.col("value") < 1e-9)  # served at once
+    hours = rows["time"].dt.hour()
+    assert len(rows) > 20
+    assert hours.is_between(9, 16).all()
 
 
 def test_a_pain_point_and_a_desk_keep_their_causes_apart():

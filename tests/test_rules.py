@@ -178,7 +178,7 @@ def test_triggers_fire_by_chance_times_reach_and_do_what_they_do_independently()
     mail = Channel(name="ad", triggers=[Trigger(entering="look", chance=0.4), Trigger(entering="look", chance=0.9)])
     x = tables_of(channels=[mail], personas=TWO)
     fires = {
-        (p, j): each(N, lambda a, p=p, j=j: plain(rules.trigger_fires)(x, SEED, a, p, 0, *HERE, j, j))
+        (p, j): each(N, lambda a, p=p, j=j: plain(rules.trigger_fires)(x, SEED, a, p, *HERE, j, j))
         for p in range(2)
         for j in range(2)
     }
@@ -325,9 +325,9 @@ CALLS = {
     "two_clocks by pair": lambda s, a, i, j: plain(rules.two_clocks)(s, a, U64(0), U64(0), 2 * i + j),
     "pain_clock": lambda s, a, i, j: plain(rules.pain_clock)(s, a, U64(i), U64(j << 16), 0, 0),
     "pain_clock by place": lambda s, a, i, j: plain(rules.pain_clock)(s, a, U64(0), U64(0), i, j),
-    "trigger_fires": lambda s, a, i, j: plain(rules.trigger_fires)(KEYED, s, a, 0, 0, U64(i), U64(j << 16), 0, 0),
+    "trigger_fires": lambda s, a, i, j: plain(rules.trigger_fires)(KEYED, s, a, 0, U64(i), U64(j << 16), 0, 0),
     "trigger_fires by place": lambda s, a, i, j: plain(rules.trigger_fires)(
-        KEYED, s, a, 0, 0, U64(0), U64(0), 0, 2 * i + j
+        KEYED, s, a, 0, U64(0), U64(0), 0, 2 * i + j
     ),
     "trigger_effect": lambda s, a, i, j: plain(rules.trigger_effect)(s, a, U64(i), U64(j << 16), 0),
     "trigger_effect by place": lambda s, a, i, j: plain(rules.trigger_effect)(s, a, U64(0), U64(0), 2 * i + j),
@@ -381,7 +381,7 @@ def test_no_two_rules_share_a_draw():
             plain(rules.survey_score)(x, SEED, a, 0, *HERE, CSAT_QUESTION, 0.5) >= 0,
             plain(rules.survey_score)(sure, SEED, a, 0, *HERE, CSAT_QUESTION, half_of_csat) == 1,
             *(clock > math.log(2) for clock in plain(rules.two_clocks)(*at, 0)),
-            plain(rules.trigger_fires)(x, SEED, a, 0, 0, *HERE, 0, 0),
+            plain(rules.trigger_fires)(x, SEED, a, 0, *HERE, 0, 0),
             plain(rules.trigger_effect)(*at, 0) < 0.5,
             gaps[0] > math.log(2),
             words[0] < 2**31,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -12,8 +13,10 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 from pydantic import ValidationError
+from small_worlds import small_world
 
 from journeysim.errors import InputError
+from journeysim.simulation.recipe import Recipe
 from journeysim.spec import Basket, Channel, PainPoint, Persona, ProductExperience, Stage, Trigger, World
 
 if TYPE_CHECKING:
@@ -277,3 +280,41 @@ def test_control_characters_are_refused_since_yaml_takes_some_for_line_ends(text
         Persona(name="p", share=1, about=text)
     with pytest.raises(ValueError, match="pattern"):
         Persona(name=text, share=1)
+
+
+def test_shifts_surveys_and_prices_that_contradict_are_refused():
+    desk = {"staff": 1, "service_minutes": 5}
+    shift = {"from_hour": 8, "until_hour": 18, "staff": 2}
+
+    def world(**changes):
+        return small_world({"look": {"buy": 0.1}, "buy": {}}, **changes)
+
+    def phone(*shifts):
+        return [Channel(name="phone", contacts_per_day={"look": 1}, desk={**desk, "shifts": shifts})]
+
+    with pytest.raises(ValueError, match=r"shifts\.1\.from_hour: another shift is worked then, 8 to 18"):
+        world(channels=phone(shift, {**shift, "from_hour": 12, "until_hour": 20}))
+    world(channels=phone(shift, {**shift, "from_hour": 18, "until_hour": 20}))
+    world(channels=phone({**shift, "weekdays": ["mon"]}, {**shift, "weekdays": ["tue"]}))
+    with pytest.raises(ValueError, match="weekdays"):
+        phone({**shift, "weekdays": []})
+    with pytest.raises(ValueError, match=r"surveys: asked 2 times; ask each survey once per stage"):
+        world(stages={"look": {"surveys": [{"kind": "csat"}, {"kind": "csat", "response": 0.5}]}})
+    with pytest.raises(
+        ValueError, match=r"price_elasticity: with the price 1e-40, price \*\* -elasticity must be between"
+    ):
+        world(price=1e-40)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"world": "aida"}, "world is 'aida'; it must be a World"),
+        ({"start": "2026-01-01"}, "start is '2026-01-01'; it must be a datetime"),
+        ({"horizon_days": None}, "horizon_days is None; it must be above 0"),
+    ],
+)
+def test_arguments_of_a_wrong_type_are_told(change, told):
+    recipe = {"world": small_world({"look": {"buy": 0.1}, "buy": {}}), "n_customers": 2, "horizon_days": 1, "seed": 1}
+    with pytest.raises(InputError, match=re.escape(told)):
+        Recipe(**{**recipe, **change})

@@ -187,13 +187,20 @@ class ChannelChange(Part):
                 yield from self._without_effect(channel, world)
 
     def _without_effect(self, channel: Channel, world: World) -> Iterator[str]:
-        """What the model leaves alone: volume is not of referrals, a calendar only of contacts that come by rate."""
+        """What the model leaves alone: volume is not of referrals, a calendar only of contacts that come by rate, reach
+        of these and of triggered ones.
+        """
         if self.volume_times is not None and world.word_of_mouth and world.word_of_mouth.channel == channel.name:
             yield (
                 f"scales {self.target}, whose contacts are referrals, which no volume multiplies; "
                 "use word_of_mouth: {referrals_per_day_times: ...}"
             )
         rates = {**channel.contacts_per_day, **(self.contacts_per_day or {})}
+        if self.reach and not any(rates.values()) and not channel.triggers:
+            yield (
+                f"changes the reach of {self.target}, which has no contacts_per_day and no triggers; reach does not "
+                "act on referrals"
+            )
         if self.calendar is not None and not any(rates.values()):
             yield (
                 f"reschedules {self.target}, which has no contacts_per_day; a calendar does not move triggered "

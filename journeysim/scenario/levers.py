@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -20,7 +21,7 @@ from journeysim.scenario.scenario import MAX_NAME, Scenario
 from journeysim.yaml_files import tell
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from journeysim.parts import Calendar, Part, Shift
 
@@ -48,7 +49,7 @@ def improve_stage(
     """
     factors = {"forward": forward, "back": back, "exit": exit}
     for towards, factor in factors.items():
-        if not 0 < factor <= 100:
+        if not (isinstance(factor, int | float) and 0 < factor <= 100):
             raise InputError(f"improve_stage {stage!r}: {towards} is {factor}; it must be above 0 and at most 100.")
     told = ", ".join(f"{towards} x{factor:.3g}" for towards, factor in factors.items() if factor != 1)
     return _scenario(name, f"improve {stage}: {told or 'nothing'}", StageChange, stage=stage, **factors)
@@ -104,7 +105,7 @@ def scale_channel(channel: str, *, volume_times: float, name: str | None = None)
     >>> scale_channel("email", volume_times=0.5).name
     'email: volume x0.5'
     """
-    told = f"{channel}: volume x{volume_times:.3g}"
+    told = f"{channel}: volume x{_brief(volume_times)}"
     return _scenario(name, told, ChannelChange, channel=channel, volume_times=volume_times)
 
 
@@ -261,6 +262,8 @@ def change_mix(shares: Mapping[str, float], *, name: str | None = None) -> Scena
     >>> change_mix({"bargain_hunter": 0.5}).name
     'mix: bargain_hunter 50%'
     """
+    if not (isinstance(shares, Mapping) and all(isinstance(share, int | float) for share in shares.values())):
+        raise InputError(f"change_mix: shares is {shares!r}; it must be a mapping from personas to shares.")
     told = ", ".join(f"{persona} {100 * share:.3g}%" for persona, share in shares.items())
     return _scenario(name, f"mix: {told}", MixChange, personas=shares)
 
@@ -275,7 +278,7 @@ def change_price(*, times: float, name: str | None = None) -> Scenario:
     >>> change_price(times=1.1).name
     'price x1.1'
     """
-    return _scenario(name, f"price x{times:.3g}", PriceChange, price_times=times)
+    return _scenario(name, f"price x{_brief(times)}", PriceChange, price_times=times)
 
 
 def change_word_of_mouth(
@@ -316,6 +319,11 @@ def _scenario(name: str | None, default_name: str, change: type[Part], **fields:
     except ValidationError as error:
         model = Scenario if error.title == Scenario.__name__ else change
         raise InputError(f"Scenario {default_name!r}: {tell(error, model)}") from None
+
+
+def _brief(number: object) -> str:
+    """A number in a name; anything else as it is, for the model to refuse."""
+    return f"{number:.3g}" if isinstance(number, int | float) else repr(number)
 
 
 def _told(fields: Mapping[str, Any]) -> str:

@@ -149,7 +149,7 @@ class _Counter:
                     self.staff.release(back)
                 else:
                     back.cancel()
-            day = math.floor(now)
+            day = math.floor(now + AN_INSTANT)  # else just before midnight no hour of the day would be left
             yield env.timeout(min(day + hour / 24 - now for hour in hours if day + hour / 24 > now + AN_INSTANT))
 
     def call(self, customer: Customer, effect: float, row: Row) -> Process:

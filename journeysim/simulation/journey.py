@@ -116,7 +116,7 @@ def journey(market: Market, me: Customer) -> Process:
         begin = x.trigger_start[s]
         pending = {}
         for j in range(begin, x.trigger_start[s + 1]):
-            if _trigger_fires(x, seed, who, p, s, visit, stay, j, j - begin):
+            if _trigger_fires(x, seed, who, p, visit, stay, j, j - begin):
                 pending[j] = t + x.trigger_delay[j]
         push = forward * x.influence[p, s]
         contact_rate = x.contact_rate[p, s]

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from journeysim.errors import InputError
 from journeysim.events import as_utc, microseconds
+from journeysim.spec import World
 from journeysim.version import __version__
-
-if TYPE_CHECKING:
-    from journeysim.spec import World
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MAX_CUSTOMERS = 2**40
@@ -36,13 +34,17 @@ class Recipe:
     start: datetime = START
 
     def __post_init__(self) -> None:
+        if not isinstance(self.world, World):
+            raise InputError(f"world is {self.world!r}; it must be a World, such as worlds.load('aida').")
         whole_number("n_customers", self.n_customers, 1, MAX_CUSTOMERS)
         whole_number("seed", self.seed, 0, 2**64 - 1)
-        if not 0 < self.horizon_days <= MAX_DAYS:
+        if not (isinstance(self.horizon_days, int | float | np.number) and 0 < self.horizon_days <= MAX_DAYS):
             raise InputError(f"horizon_days is {self.horizon_days}; it must be above 0 and at most {MAX_DAYS:g}.")
         object.__setattr__(self, "horizon_days", float(self.horizon_days))  # numba would compile anew for an integer
-        object.__setattr__(self, "start", as_utc(self.start))
+        if not isinstance(self.start, datetime):
+            raise InputError(f"start is {self.start!r}; it must be a datetime, such as datetime(2026, 1, 1).")
         try:
+            object.__setattr__(self, "start", as_utc(self.start))
             self.start + timedelta(days=self.horizon_days)
         except OverflowError:
             late = f"{self.horizon_days:g} days later there is no calendar"

@@ -167,10 +167,12 @@ def influence_time(w, pull, multiplier, mean_life):  # type: ignore[no-untyped-d
 
 
 @njit(inline="always", **NUMBA_OPTIONS)
-def trigger_fires(x, seed, customer, p, s, visit, stay, j, place):  # type: ignore[no-untyped-def]
-    """Whether trigger j, the `place`-th of its stage, makes a contact: with probability min(1, chance · reach)."""
+def trigger_fires(x, seed, customer, p, visit, stay, j, place):  # type: ignore[no-untyped-def]
+    """Whether trigger j, the `place`-th of its stage s, makes a contact: with probability min(1, chance · reach(p, s) ·
+    max(volume, 1)) · min(volume, 1), which `x.trigger_chance` holds.
+    """
     r0, r1, _, _ = draw(seed, customer, STREAM_TRIGGER, visit, stay | U64(place))
-    return uniform(r0, r1) < x.trigger_chance[j] * x.reach[p, s, x.trigger_channel[j]]
+    return uniform(r0, r1) < x.trigger_chance[p, j]
 
 
 @njit(inline="always", **NUMBA_OPTIONS)

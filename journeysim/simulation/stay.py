@@ -137,7 +137,7 @@ def start_triggers(x, seed, customer, p, s, t, visit, pending):  # type: ignore[
     """Times of the contacts that this entry triggers, into `pending`."""
     begin = x.trigger_start[s]
     for j in range(begin, x.trigger_start[s + U64(1)]):
-        fires = trigger_fires(x, seed, customer, p, s, visit, s << U64(16), j, j - begin)
+        fires = trigger_fires(x, seed, customer, p, visit, s << U64(16), j, j - begin)
         pending[j] = t + x.trigger_delay[j] if fires else np.inf
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from journeysim.moves import LOST
 from journeysim.parts import MONTHS, WEEKDAYS, Calendar
+from journeysim.simulation.rng import exp, log
 from journeysim.simulation.rules import CONTACTS_AT_ONCE
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Tables(NamedTuple):
     pain_hurts: FloatArray
     trigger_start: IndexArray
     trigger_channel: IndexArray
-    trigger_chance: FloatArray
+    trigger_chance: FloatArray  # (P, J) of a contact, including the persona's reach and the volume
     trigger_delay: FloatArray  # days
     contact_rate: FloatArray  # (P, S) all channels together at the highest of their calendars, per day
     alias_threshold: IndexArray  # (P, S, C) of 2**32: below it column c
@@ -187,7 +188,16 @@ def tables(recipe: Recipe) -> Tables:
         pain_hurts=_floats(pain.hurts for _, pain in pains),
         trigger_start=_starts([t.entering for t, _ in triggers], index, len(stages)),
         trigger_channel=_ints(channel_index[c.name] for _, c in triggers),
-        trigger_chance=_floats(t.chance * c.volume for t, c in triggers),
+        trigger_chance=np.array(
+            [
+                [
+                    # a volume below 1 drops contacts, also of those who would get more than one
+                    min(1.0, t.chance * p.reach_of(c.name, t.entering) * max(c.volume, 1.0)) * min(c.volume, 1.0)
+                    for t, c in triggers
+                ]
+                for p in personas
+            ]
+        ).reshape(len(personas), len(triggers)),
         trigger_delay=_floats(t.after_days for t, _ in triggers),
         contact_rate=rates.sum(axis=2),
         alias_threshold=np.array([[threshold for threshold, _ in row] for row in alias], dtype=np.uint64),
@@ -238,8 +248,12 @@ def tables(recipe: Recipe) -> Tables:
 
 
 def _price_factor(world: World, elasticity: float, target: str | None) -> float:
-    """What the price does to hazards of moves to a purchase: price ** -elasticity."""
-    return world.price**-elasticity if target in world.purchase_stages else 1.0
+    """What the price does to hazards of moves to a purchase: price ** -elasticity, by the logarithm and exponential of
+    the engine, whose bits are the same on every machine.
+    """
+    if target not in world.purchase_stages or world.price == 1.0:
+        return 1.0
+    return float(exp(-elasticity * log(world.price)))
 
 
 def _day_fraction(start: datetime) -> float:
