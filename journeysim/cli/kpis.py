@@ -30,6 +30,9 @@ class Cohorts(StrEnum):
     first_purchase = "first_purchase"
 
 
+COUPLED = "Customers of a market influence each other (word of mouth): intervals are too narrow; add --cluster market."
+
+
 def kpis(
     log: Annotated[Path, typer.Argument(help="Directory of a log that `simulate` wrote, or a CSV or Parquet file.")],
     by: Annotated[str | None, typer.Option(help="Segment: a column of the customers, such as persona.")] = None,
@@ -60,6 +63,8 @@ def kpis(
         with new_file(out_file) as unfinished:
             figures.write_csv(unfinished)
     print_kpis(figures, currency=events.currency)
+    if cluster is None and (events.codes("kind", ["referral"]) == 0).any():
+        print_line(COUPLED)
     if period and figures["period"].n_unique() == 1 and cohort == Cohorts.first_event:
         when = figures["period"][0]
         print_line(f"Every first event lies in {when}, so there is one cohort. Try --cohort first_purchase.")
