@@ -130,8 +130,8 @@ def attribution_section(
         paragraphs.insert(
             0,
             "Because this world is simulated, the truth is known: each channel was switched off in turn, on the same "
-            f"random draws. Of the methods {_told(best)} comes closest, and still puts {errors[best]:.0%} of the credit "
-            f"in the wrong place; {_told(worst)} misplaces {errors[worst]:.0%}.",
+            f"random draws. Of the methods {_told(best)} comes closest, and still puts {errors[best]:.0%} of the "
+            f"credit in the wrong place; {_told(worst)} misplaces {errors[worst]:.0%}.",
         )
         ranking = pl.DataFrame(
             {"method": [_told(method) for method in errors], "credit in the wrong place": list(errors.values())}

@@ -15,7 +15,6 @@ from channel_effects import share_lost, up_to_purchase
 
 from journeysim import worlds
 from journeysim.kpis import drop_off, kpis
-from journeysim.kpis.intervals import Z95
 from journeysim.simulation import incremental_effects, simulate
 from journeysim.simulation.engines import couples_customers
 from journeysim.simulation.estimates import MIN_UNITS
@@ -178,13 +177,13 @@ def world_page_tables(name: str) -> str:
 
 
 def channel_lines(world: World, log: EventLog) -> list[str]:
-    """What each channel really does, with its Monte Carlo error, beside what last touch says."""
+    """What each channel really does, with its Monte Carlo standard error, beside what last touch says."""
     truth = incremental_effects(world, n_customers=log.n_customers, horizon_days=log.days, seed=1)
     touches = up_to_purchase(log).filter(pl.col("kind") == "touch")
     last = touches.group_by("customer").agg(pl.col("channel").last())["channel"]
-    lines = ["| channel | incremental effect | ± | true share | last touch |", "|---|---|---|---|---|"]
+    lines = ["| channel | incremental effect | standard error | true share | last touch |", "|---|---|---|---|---|"]
     for name, effect, error, share in zip(truth.channels, truth.effect, truth.standard_error, truth.share, strict=True):
-        known = f"{Z95 * error:.1%}" if error == error else "-"
+        known = f"{error:.1%}" if error == error else "-"
         lines.append(f"| {name} | {effect:z.1%} | {known} | {share:.1%} | {(last == name).mean():.1%} |")
     lines.append(f"| all | {share_lost(world, log, *world.channel_names):z.1%} | | | |")
     return lines
