@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from journeysim.cli.results import print_funnel, print_kpis
-from journeysim.cli.terminal import print_line, say_where
+from journeysim.cli.terminal import print_hanging, print_line, say_where
 
 if TYPE_CHECKING:
     from journeysim.events import EventLog
@@ -64,7 +64,7 @@ def kpis(
             figures.write_csv(unfinished)
     print_kpis(figures, currency=events.currency)
     if cluster is None and (events.codes("kind", ["referral"]) == 0).any():
-        print_line(COUPLED)
+        print_hanging("", COUPLED)
     if period and figures["period"].n_unique() == 1 and cohort == Cohorts.first_event:
         when = figures["period"][0]
         print_line(f"Every first event lies in {when}, so there is one cohort. Try --cohort first_purchase.")
