@@ -1,4 +1,4 @@
-"""Make the pictures of the README and the docs, from the packaged world and the packaged data."""
+"""Make the pictures of the README and the docs, from the packaged worlds and the packaged data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from journeysim import (
     to_stage_history,
     worlds,
 )
-from journeysim.demo import SCENARIOS
+from journeysim.demo import CHECK_CUSTOMERS, SCENARIOS
 from journeysim.kpi_plots import funnel_chart, retention_chart
 from journeysim.kpis import funnel, loss_reasons, retention_curve
 from journeysim.plots import attribution_chart, forecast_chart, stage_map
@@ -33,14 +33,15 @@ def main() -> None:
     """Write the pictures of the pages and the maps of the packaged worlds."""
     IMAGES.mkdir(exist_ok=True)
     world = worlds.load("considered-purchase")
-    size = {"n_customers": 100_000, "horizon_days": 180.0}
+    n_customers = 100_000
+    size = {"n_customers": n_customers, "horizon_days": 180.0}
     log = simulate(world, **size, seed=1)
     journeys, history = to_journeys(log), to_stage_history(log, by="persona")
-    shares = {method.replace("_", " "): result.share for method, result in attributions(journeys).items()}
+    shares = {method: result.share for method, result in attributions(journeys).items()}
     truth = incremental_effects(world, **size, seed=1)
     posterior = StageModel().fit(history, seed=1)
     days = {"conversion_days": 180.0, "retention_days": 90.0}
-    simulated = simulate_changes(world, SCENARIOS, n_customers=100_000, seed=2, **days)
+    simulated = simulate_changes(world, SCENARIOS, n_customers=CHECK_CUSTOMERS * n_customers, seed=2, **days)
     shop = read_events(
         DATA / "retentioneering_ecom.csv.gz", EventMap.from_yaml(DATA / "retentioneering_ecom_visits.yaml")
     )

@@ -9,12 +9,7 @@ from journeysim.plots import attribution_chart
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = {"n_customers": 50_000, "seed": 1}  # of the tables in docs/worlds, see tests/test_traps.py
-METHODS = {
-    "first touch": "first_touch",
-    "last touch": "last_touch",
-    "position-based": "position_based",
-    "Markov": "markov",
-}
+METHODS = ("first_touch", "last_touch", "position_based", "markov")
 TITLES = {
     "plain-channels": "Plain channels: every method is nearly right",
     "trap-retargeting": "Retargeting meets those who would buy anyway",
@@ -32,7 +27,7 @@ def main() -> None:
     for name, title in TITLES.items():
         world = worlds.load(name)
         journeys = to_journeys(simulate(world, horizon_days=world.horizon_days, **SIZE))
-        shares = {told: attribute(journeys, method).share for told, method in METHODS.items()}
+        shares = {method: attribute(journeys, method).share for method in METHODS}
         truth = incremental_effects(world, horizon_days=world.horizon_days, **SIZE)
         figure = attribution_chart(journeys.channels, shares, truth=truth, title=title)
         figure.savefig(IMAGES / f"{name}.png", dpi=110)

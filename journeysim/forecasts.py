@@ -8,19 +8,25 @@ and scenario share each draw, so their difference is sharper than either of them
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from io import StringIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from journeysim.ctmc import transition_probabilities
 from journeysim.errors import InputError
 from journeysim.moves import LAPSED, LOST
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+    from rich.console import JustifyMethod
 
     from journeysim.bayes.posterior import Posterior
     from journeysim.scenario import Scenario
@@ -70,9 +76,25 @@ class Forecast:
 
     def __repr__(self) -> str:
         return (
-            f"Forecast({len(self.scenarios)} scenarios, conversion within {self.conversion_days:g} days, retention at "
-            f"{self.retention_days:g} days, {len(self.baseline.conversion):,} draws)"
+            f"Forecast({len(self.scenarios)} scenario{'' if len(self.scenarios) == 1 else 's'}, conversion within "
+            f"{self.conversion_days:g} days, retention at {self.retention_days:g} days, "
+            f"{len(self.baseline.conversion):,} draws)"
         )
+
+    def __str__(self) -> str:
+        """The table in 80 columns: shares in percent, differences and their 90% intervals in percentage points."""
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        for heading in ("scenario", "measure", "days", "baseline", "forecast", "difference\n(pp)", "90% interval"):
+            words = heading in ("scenario", "measure")
+            side: JustifyMethod = "left" if words else "right"
+            table.add_column(heading, justify=side, overflow="fold", no_wrap=heading != "scenario")
+        for (scenario,), rows in self.to_frame().group_by("scenario", maintain_order=True):
+            cells = zip(*(_in_words(row) for row in rows.iter_rows(named=True)), strict=True)
+            table.add_row(Text(str(scenario)), *map("\n".join, cells))
+        console = Console(file=StringIO(), width=80, color_system=None)
+        with console.capture() as capture:
+            console.print(table)
+        return "\n".join(line.rstrip() for line in capture.get().strip("\n").splitlines()).rstrip()
 
     def difference(self, scenario: str, measure: str) -> FloatArray:
         """(N,) scenario minus baseline, for `conversion` or `retention`."""
@@ -110,6 +132,20 @@ class Forecast:
         columns = ("days", "baseline", "forecast", "difference", "low", "high", "p_improves")
         words = {"scenario": pl.String, "measure": pl.String}
         return pl.DataFrame(rows, schema={**words, **dict.fromkeys(columns, pl.Float64), "unseen": pl.String})
+
+
+def _in_words(row: Mapping[str, Any]) -> list[str]:
+    """The cells of a row of `to_frame`, from the measure on."""
+    told = [row["measure"], f"{row['days']:g}", f"{row['baseline']:.2%}", f"{row['forecast']:.2%}"]
+    if row["p_improves"] is None:
+        return [*told, "not seen" if row["unseen"] else "no change", ""]
+    difference, low, high = (signed(100 * row[name]) for name in ("difference", "low", "high"))
+    return [*told, difference, f"{low} to {high}"]
+
+
+def signed(number: float) -> str:
+    """A difference with its sign and two decimals; what rounds to nothing has no sign."""
+    return f"{number:+.2f}" if round(number, 2) else "0.00"
 
 
 def forecast(

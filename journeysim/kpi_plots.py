@@ -13,12 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from journeysim.errors import InputError
-from journeysim.plots import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SKY, YELLOW, _plain
+from journeysim.plots import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SERIES, SKY, YELLOW, _plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLORS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, GREY)
 _REASON_COLORS = (PURPLE, SKY, YELLOW, GREEN, "#8c5a2b")  # none of those that say how a stay ended
 _N_REASONS = 5  # named in the funnel; the rest are drawn together
 _OTHERS = "other reasons"
@@ -139,9 +138,9 @@ def _curves(curve: pl.DataFrame, title: str) -> tuple[Figure, Axes]:
     axes = figure.add_subplot()
     keys = [name for name in ("segment", "period") if name in curve.columns]
     parts = curve.partition_by(keys, maintain_order=True)
-    if len(parts) > len(_COLORS):
-        raise InputError(f"{len(parts)} curves cannot be told apart; choose at most {len(_COLORS)} segments.")
-    for part, color in zip(parts, _COLORS, strict=False):
+    if len(parts) > len(SERIES):
+        raise InputError(f"{len(parts)} curves cannot be told apart; choose at most {len(SERIES)} segments.")
+    for part, color in zip(parts, SERIES, strict=False):
         label = " ".join(str(name) for name in part.select(keys).row(0) if len(keys) == 1 or name != "all")
         known = part.filter(pl.col("value").is_not_null()).sort("day")
         day, value = known["day"].to_numpy(), known["value"].to_numpy()

@@ -29,12 +29,23 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
 
-# Okabe & Ito's colours, told apart by readers with any kind of colour vision
+# Okabe & Ito's colours, told apart by readers with any kind of colour vision; but a darker red, as theirs (vermilion)
+# looks orange to most, and captions say red
 BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW, RED = (
-    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#F0E442", "#D55E00",
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#F0E442", "#B81D24",
 )  # fmt: skip
 INK, GREY, PALE = "#222222", "#8a8a8a", "#e9eef3"
-_MARKERS = "osD^vPX"
+SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, GREY)
+METHODS: Mapping[str, tuple[str, str, str]] = {
+    "first_touch": ("first touch", "o", BLUE),
+    "last_touch": ("last touch", "s", ORANGE),
+    "linear": ("linear", "D", GREEN),
+    "position_based": ("position-based", "^", PURPLE),
+    "time_decay": ("time decay", "v", SKY),
+    "markov": ("Markov", "P", RED),
+}
+"""By method of attribution its name for readers, marker and colour: the same in every picture."""
+_OTHERS = ("X", "*", "p", "h")  # markers of methods that are not ours
 _Z90 = 1.6449  # half-width of a central 90% normal interval, in standard deviations
 
 
@@ -98,7 +109,7 @@ def attribution_chart(
 
     Parameters
     ----------
-    shares : by method, (C,) shares in the order of `channels`
+    shares : by method, (C,) shares in the order of `channels`; each of `METHODS` has its own marker and colour
     truth : of a simulated world, its channels in any order
     """
     reference = _truth_shares(truth, channels) if truth is not None else next(iter(shares.values()))
@@ -107,12 +118,12 @@ def attribution_chart(
     figure = Figure(figsize=(8.2, 1.3 + 0.42 * max(len(channels), 3)), layout="constrained")
     axes = figure.add_subplot()
     axes.barh(rows, 1, height=0.64, color=PALE, zorder=1)
-    colors = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, GREY)
+    others = [method for method in shares if method not in METHODS]
     for i, (method, share) in enumerate(shares.items()):
-        marker, color = _MARKERS[i % len(_MARKERS)], colors[i % len(colors)]
+        told, marker, color = METHODS.get(method) or (method, _OTHERS[others.index(method) % len(_OTHERS)], GREY)
         apart = 0.5 * ((i + 0.5) / len(shares) - 0.5)  # so that methods which agree do not hide each other
         at = rows - apart
-        axes.scatter(share[order], at, s=34, marker=marker, color=color, label=_plain(method), zorder=3, alpha=0.9)
+        axes.scatter(share[order], at, s=34, marker=marker, color=color, label=_plain(told), zorder=3, alpha=0.9)
     if truth is not None:
         label = "true incremental share"
         axes.scatter(reference[order], rows, s=300, marker="|", color=INK, lw=3, label=label, zorder=2)
@@ -177,7 +188,7 @@ def curve_chart(days: FloatArray, curves: Mapping[str, FloatArray], *, ylabel: s
     figure = Figure(figsize=(7.4, 3.6), layout="constrained")
     axes = figure.add_subplot()
     for i, (name, draws) in enumerate(curves.items()):
-        color = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, GREY)[i % 7]
+        color = SERIES[i % len(SERIES)]
         low, high = np.quantile(draws, INTERVAL, axis=0)
         axes.fill_between(days, low, high, color=color, alpha=0.25, lw=0)
         axes.plot(days, draws.mean(axis=0), color=color, lw=2, label=_plain(name, 60))
@@ -204,7 +215,7 @@ def _arrow(
         arrowstyle=f"simple,tail_width={width},head_width={width + 5},head_length={4 + width / 2}",
         mutation_scale=1,
         color=color,
-        alpha=0.45,
+        alpha=0.75,  # paler, orange would be yellow
         lw=0,
         shrinkA=0,
         shrinkB=0,

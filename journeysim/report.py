@@ -99,7 +99,7 @@ def _cell(value: Any, specification: str) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if specification == "pp":
-        return f"{100 * value:+.3f}"
+        return f"{100 * value:+z.3f}"
     if specification == "probability":
         return probability(value)
     if isinstance(value, float):

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 from journeysim.attribution import attribute, methods
-from journeysim.forecasts import conversion_curve
-from journeysim.plots import attribution_chart, curve_chart, forecast_chart, stage_map
+from journeysim.forecasts import conversion_curve, signed
+from journeysim.plots import METHODS, attribution_chart, curve_chart, forecast_chart, stage_map
 from journeysim.report import Section, Table, probability
 from journeysim.scores import AGREEMENT_Z, forecast_against_simulation, share_error
 
@@ -39,7 +39,8 @@ PAIN_POINTS = (
     "who met one does not say that it does no harm."
 )
 NOTHING_TO_IMPROVE = "No stage of this log loses customers, so none can lose fewer; scenarios of your own may say more."
-SHARES = {"share": ".1%", "removal_effect": ".4f", "conversions": ",.1f", "value": ",.0f"}
+ACRONYMS = ("clv", "csat", "nps")
+SHARES = {"share": "z.1%", "removal_effect": ".4f", "conversions": ",.1f", "value": ",.0f"}
 CHANGES = {
     **dict.fromkeys(("baseline", "forecast"), ".2%"),
     **dict.fromkeys(("difference", "low", "high"), "pp"),
@@ -70,7 +71,7 @@ def credit_table(results: Mapping[str, Attribution], truth: IncrementalEffects) 
 def kpi_table(figures: pl.DataFrame) -> Table:
     """KPIs for readers: each value in its unit."""
     shown = [
-        (row["kpi"].replace("_", " "), in_unit(row["value"], row["unit"]), _interval(row))
+        (in_words(row["kpi"]), in_unit(row["value"], row["unit"]), _interval(row))
         for row in figures.iter_rows(named=True)
         if row["value"] is not None
     ]
@@ -82,12 +83,18 @@ def drop_off_table(stages: pl.DataFrame) -> Table:
     return Table(stages, "Drop-off by stage", {"drop_off": ".1%"})
 
 
+def in_words(kpi: str) -> str:
+    """The name of a KPI for readers: clv_30_days is CLV 30 days."""
+    return " ".join(word.upper() if word in ACRONYMS else word for word in kpi.split("_"))
+
+
 def in_unit(value: float | None, unit: str) -> str:
     """A figure with as many decimals as its unit deserves."""
     if value is None:
         return "–"
-    formats = {"share": ".1%", "count": ",.4g" if value < 1000 else ",.0f", "money": ",.2f", "days": ",.1f days"}
-    pattern = formats.get(unit, ",.2f")
+    # z: what rounds to 0 has no sign
+    formats = {"share": "z.1%", "count": "z,.4g" if value < 1000 else ",.0f", "money": "z,.2f", "days": "z,.1f days"}
+    pattern = formats.get(unit, "z,.2f")
     return f"{value:{pattern.removesuffix(' days')}}{' days' if pattern.endswith('days') else ''}"
 
 
@@ -123,12 +130,14 @@ def attribution_section(
         paragraphs.insert(
             0,
             "Because this world is simulated, the truth is known: each channel was switched off in turn, on the same "
-            f"random draws. {best} comes closest and still puts {errors[best]:.0%} of the credit in the wrong place; "
-            f"{worst} misplaces {errors[worst]:.0%}.",
+            f"random draws. Of the methods {_told(best)} comes closest, and still puts {errors[best]:.0%} of the "
+            f"credit in the wrong place; {_told(worst)} misplaces {errors[worst]:.0%}.",
         )
-        ranking = pl.DataFrame({"method": list(errors), "credit in the wrong place": list(errors.values())})
+        ranking = pl.DataFrame(
+            {"method": [_told(method) for method in errors], "credit in the wrong place": list(errors.values())}
+        )
         tables.append(Table(ranking.sort(ranking.columns[1]), "", {ranking.columns[1]: ".1%"}))
-        formats = {"share": ".1%", "effect": ".2%", "standard_error": ".2%", "conversions": ",.0f"}
+        formats = {"share": "z.1%", "effect": "z.2%", "standard_error": ".2%", "conversions": ",.0f"}
         tables.append(Table(truth.to_frame().sort("effect", descending=True), "True incremental effects", formats))
     chart = attribution_chart(journeys.channels, shares, truth=truth)
     return Section("Attribution", tuple(paragraphs), {"Share of credit by channel and method": chart}, tuple(tables))
@@ -176,7 +185,7 @@ def forecast_section(
             f"{_disagreements(comparison)}",
             WHY_THEY_DIFFER,
         ]
-        formats = {**dict.fromkeys(("forecast", "simulated", "gap", "joint_error"), "pp"), "z": "+.1f"}
+        formats = {**dict.fromkeys(("forecast", "simulated", "gap", "joint_error"), "pp"), "z": "+z.1f"}
         tables.append(Table(comparison, "Forecast against simulation, in percentage points", formats))
     days = np.linspace(0.0, result.conversion_days, 61)
     best = max(scenarios, key=lambda scenario: float(result.difference(scenario.name, "conversion").mean()))
@@ -214,21 +223,21 @@ def forecast_sentences(result: Forecast, *, simulated: Sequence[SimulatedChange]
         start = "no change of conversion; " if row["measure"] == "retention" else ""
         sentence = (
             f"{name}: {start}{what} goes from {row['baseline']:.2%} to {row['forecast']:.2%}, by "
-            f"{100 * row['difference']:+.2f} percentage points (90% interval {100 * row['low']:+.2f} to "
-            f"{100 * row['high']:+.2f}; probability of an improvement {probability(row['p_improves'])})."
+            f"{signed(100 * row['difference'])} percentage points (90% interval {signed(100 * row['low'])} to "
+            f"{signed(100 * row['high'])}; probability of an improvement {probability(row['p_improves'])})."
         )
         for change in simulated:
             if change.scenario == scenario:
                 found, error = getattr(change, row["measure"]), getattr(change, f"{row['measure']}_error")
-                sentence += f" The simulator says {100 * found:+.2f} (standard error {100 * error:.2f})."
+                sentence += f" The simulator says {signed(100 * found)} (standard error {100 * error:.2f})."
         sentences.append(sentence)
     return sentences
 
 
 def _disagreements(comparison: pl.DataFrame) -> str:
     listed = [
-        f"{row['scenario']}, {row['measure']}: forecast {100 * row['forecast']:+.2f}, simulated "
-        f"{100 * row['simulated']:+.2f} percentage points"
+        f"{row['scenario']}, {row['measure']}: forecast {signed(100 * row['forecast'])}, simulated "
+        f"{signed(100 * row['simulated'])} percentage points"
         for row in comparison.filter(~pl.col("agrees")).iter_rows(named=True)
     ]
     return f" They differ here: {'; '.join(listed)}." if listed else ""
@@ -240,6 +249,10 @@ def _days(days: float) -> str:
 
 def _counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def _told(method: str) -> str:
+    return METHODS[method][0] if method in METHODS else method
 
 
 def _one_channel_each(journeys: Journeys) -> bool:

@@ -158,10 +158,27 @@ def _segments(log: EventLog, by: str | None) -> tuple[IntArray, tuple[str, ...]]
     if by not in log.segment_names():
         known = ", ".join(log.segment_names()) or "none"
         raise InputError(f"The customers of the log have no column {by!r}; columns to split by: {known}.")
+    return segment_codes(log, by, unknown="(unknown)")
+
+
+def segment_codes(log: EventLog, by: str, *, unknown: str) -> tuple[IntArray, tuple[str, ...]]:
+    """(n_customers,) segment of each customer, and the names of the segments, null as `unknown` and last.
+
+    They stand in the order of the world in a simulated log, where a column knows it, or else in that of their values:
+    who comes first in a log is chance.
+    """
     column = log.customers[by]
-    labels = column.cast(pa.string()).fill_null("(unknown)")
-    names: list[str] = pc.unique(labels).to_pylist()
-    if pa.types.is_dictionary(column.type):  # a simulated log: the order of the world
-        order = [name for chunk in column.chunks for name in chunk.dictionary.to_pylist()]
-        names.sort(key=lambda name: order.index(name) if name in order else len(order))
-    return np.asarray(pc.index_in(labels, pa.array(names)), dtype=np.int64), tuple(names)
+    if pa.types.is_dictionary(column.type):
+        order = dict.fromkeys(name for chunk in column.chunks for name in chunk.dictionary.to_pylist())
+        present = set(pc.unique(column.cast(pa.string())).to_pylist())
+        names = [name for name in order if name in present and name is not None]
+        labels = column.cast(pa.string())
+    else:
+        values = pc.unique(column)
+        ordered = values.take(pc.array_sort_indices(values)).drop_null()
+        names, labels = ordered.cast(pa.string()).to_pylist(), column.cast(pa.string())
+    if labels.null_count:
+        names.append(unknown)
+    return np.asarray(pc.index_in(labels.fill_null(unknown), pa.array(names, pa.string())), dtype=np.int64), tuple(
+        names
+    )

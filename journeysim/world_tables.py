@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from journeysim.spec import Stage, World
 
 
+UNAWARE = "unaware"
+FOR_GOOD = 3000  # days
+
+
 @dataclass(frozen=True, slots=True)
 class BaseMove:
     """A move of the plain customer: no contacts, no pain points, no seasons, every multiplier of the persona 1."""
@@ -73,6 +77,19 @@ def percent(share: float) -> str:
 def three_digits(number: float) -> str:
     """A number to three digits, and to the whole from a thousand on: never in powers of ten."""
     return f"{number:,.0f}" if number >= 999.5 else f"{number:.3g}"
+
+
+def days_of(number: float) -> str:
+    """So many days, and one day."""
+    return f"{number:g} day{'' if number == 1 else 's'}"
+
+
+def begins(world: World) -> str:
+    """How many stages there are, and whether customers begin unaware, which frameworks do not count as a stage."""
+    n, first = len(world.stages), world.stage_names[0]
+    if first == UNAWARE:
+        return f"{n - 1} stage{'' if n == 2 else 's'} and {first}"
+    return f"{n} stage{'' if n == 1 else 's'}"
 
 
 def world_tables(world: World) -> tuple[Table, ...]:
@@ -247,14 +264,16 @@ def facts(world: World) -> tuple[str, ...]:
     if product.mean_shift or product.sd:
         lines.append(f"using the product: {product.mean_shift:+g} satisfaction on average, sd {product.sd:g}")
     if world.price != 1:
-        lines.append(f"price: times {world.price:g}")
+        side = "above" if world.price > 1 else "below"
+        lines.append(f"price: {three_digits(100 * abs(world.price - 1))}% {side} what baskets assume")
     if world.satisfaction_effect:
         times = f"{math.exp(world.satisfaction_effect):.2g}"  # exp(g (1 - 1/2)) / exp(g (0 - 1/2))
         lines.append(f"after the first purchase, satisfaction 1 moves customers on {times} times as fast as 0")
     if told and told.referrals_per_day:
         who = ", ".join(stage.name for stage in world.stages if stage.advocates)
         often = f"tells one of {world.market_size:,} every {three_digits(1 / told.referrals_per_day)} days"
-        heard = f"a contact on {told.channel} {told.delay_days:g} days later"
+        later = "at once" if told.delay_days == 0 else f"{days_of(told.delay_days)} later"
+        heard = f"a contact on {told.channel} {later}"
         lines.append(f"word of mouth: who is in {who} {often}, {heard}")
     return tuple(lines)
 
@@ -316,7 +335,15 @@ def _calendar(calendar: Calendar) -> tuple[str, ...]:
 
 
 def _flight(flight: Flight) -> str:
-    return f"days {flight.from_day}-{flight.until_day - 1} ×{flight.times:g}"
+    """Its days, the last one included; a flight of more than `FOR_GOOD` days was meant to have no end."""
+    first, last = flight.from_day, flight.until_day - 1
+    if last == first:
+        when = f"day {first}"
+    elif last - first > FOR_GOOD:
+        when = f"from day {first}"
+    else:
+        when = f"days {first}-{last}"
+    return f"{when} ×{flight.times:g}"
 
 
 def _shift(shift: Shift) -> str:

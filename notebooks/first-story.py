@@ -215,6 +215,6 @@ print(f"   {spent:,.0f} {world.currency}; the truth is {won['conversions']:,.0f}
 print(f"3. Spare {unseen['channel']}: last touch overlooks it, and it has earned {unseen['truth']:.0%} of the credit.")
 
 # %% [markdown]
-# Then try a question of your own: change `scenarios` above, or load the other packaged world with
-# `worlds.load("impulse-purchase")`. With your own customers' log, `read_log` takes the place of `simulate`, and only
-# the two checks against the truth fall away.
+# Then try a question of your own: change `scenarios` above, or load another packaged world with
+# `worlds.load("impulse-purchase")`; `worlds.names()` lists them. With your own customers' log, `read_log` takes the
+# place of `simulate`, and only the two checks against the truth fall away.

@@ -393,6 +393,7 @@ def test_worlds_are_listed_in_groups_within_eighty_columns():
     assert listed == run("worlds", "list")
     for name in worlds.names():
         assert re.search(rf"^  {name} ", listed, flags=re.MULTILINE)
+    assert "4 stages and unaware, 9 channels, 365 days" in listed  # four-stages
     assert listed.index("Frameworks") < listed.index("aida") < listed.index("Products") < listed.index("gift-purchase")
 
 
@@ -405,6 +406,8 @@ def test_a_shown_world_names_its_parts_and_fits_eighty_columns(name, monkeypatch
     for part in (*world.stages, *world.channels, *world.personas, *world.pain_points):
         assert part.name in shown
     assert "The journey" in shown
+    told = shown.split("\nChannels\n")[1].split("\nContacts in 100 days")[0]
+    assert [channel.name for channel in world.channels if f" {channel.name} " not in told] == []  # none is broken
 
 
 def test_a_map_is_written_as_picture_and_never_over_another_file(folder):

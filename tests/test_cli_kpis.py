@@ -11,7 +11,9 @@ from small_worlds import full_world
 from typer.testing import CliRunner
 
 from journeysim.cli import app
-from journeysim.kpis import kpis
+from journeysim.cli.results import print_funnel
+from journeysim.cli.terminal import out
+from journeysim.kpis import funnel, kpis
 from journeysim.log_files import write_csv, write_log
 from journeysim.simulation import simulate
 
@@ -56,6 +58,36 @@ def test_out_writes_what_kpis_returns(log, folder, tmp_path):
     assert written.columns == expected.columns
     assert written["value"].to_list() == pytest.approx(expected["value"].to_list())
     assert "exists already" in run(folder / "log", "--out", tmp_path / "kpis.csv", code=2)
+
+
+def test_coupled_customers_are_told_of_until_markets_are_the_units(folder, tmp_path):
+    told = "Customers of a market influence each other (word of mouth): intervals are too narrow; add --cluster market."
+    assert told in " ".join(run(folder / "log").split())
+    assert told not in " ".join(run(folder / "log", "--cluster", "market").split())
+    alone = hand_log((0, 0, "stage", "cart"), (1, 0, "touch", "tv"), stages=["cart"])
+    write_csv(alone, tmp_path / "log.csv")
+    assert told not in " ".join(run(tmp_path / "log.csv").split())
+
+
+def test_reasons_are_folded_below_each_other_and_rare_ones_left_out(monkeypatch, capsys):
+    monkeypatch.setattr(out, "_width", 80)
+    names = ["delivery_takes_far_too_long", "unclear_return_policy", "size_chart_hard_to_find", "slow_checkout"]
+    reasons = pl.DataFrame(
+        {
+            "stage": ["decision"] * 5,
+            "reason": [*names, "retargeting"],
+            "evidence": ["cause"] * 5,
+            "lost": [400, 300, 200, 99, 1],
+            "share_of_lost": [0.4, 0.3, 0.2, 0.099, 0.001],
+        }
+    )
+    log = hand_log((0, 0, "stage", "decision"), (0, 1, "lost"), stages=["decision"])
+    print_funnel(funnel(log), reasons)
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 80
+    *_, first, second = printed.rstrip().splitlines()
+    assert first == "  decision   delivery_takes_far_too_long 40%, unclear_return_policy 30%,"
+    assert second == "             size_chart_hard_to_find 20%, slow_checkout 10%"
 
 
 def test_periods_stand_in_the_order_of_time_and_those_that_do_not_fit_are_told(folder):

@@ -6,6 +6,8 @@ from typer.testing import CliRunner
 
 from journeysim import worlds
 from journeysim.cli import app
+from journeysim.cli.terminal import out
+from journeysim.cli.whatif import print_changes
 from journeysim.scenario import Scenario
 from journeysim.simulation import changes_table, simulate_changes
 
@@ -102,3 +104,14 @@ def test_a_file_that_is_there_is_kept_and_told_before_anything_is_simulated(file
 
 def test_a_scenario_is_required():
     assert "--scenario" in run("considered-purchase", code=2)
+
+
+def test_long_values_are_folded_below_each_other(monkeypatch, capsys):
+    monkeypatch.setattr(out, "_width", 80)
+    desk = '{"staff": 3, "service_minutes": 12.0, "patience_minutes": 20.0, "shifts": [{"from_hour": 8}], "loses": 0.1}'
+    frame = pl.DataFrame([("channel", "call", "desk", "null", desk)], orient="row", schema=["a", "b", "c", "d", "e"])
+    print_changes({"staff": frame})
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[-2].startswith('     -> {"staff"')
+    assert "".join(line[8:] + " " for line in lines[lines.index("        -") + 1 :]).strip() == desk

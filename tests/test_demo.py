@@ -9,8 +9,9 @@ from journeysim.attribution import methods
 from journeysim.bayes import Posterior
 from journeysim.cli import app
 from journeysim.demo import SCENARIOS, WORLD
-from journeysim.forecasts import forecast
+from journeysim.forecasts import forecast, signed
 from journeysim.log_files import read_log
+from journeysim.plots import METHODS
 from journeysim.worlds import load
 
 TABLES = {
@@ -157,8 +158,8 @@ def test_the_page_names_the_methods_that_come_closest_and_furthest(page, tables)
     (best, least), (worst, most) = errors.sort("error").rows()[0], errors.sort("error").rows()[-1]
     assert least < most
     said = next(p for p in page.paragraphs if "the truth is known" in p)
-    assert f"{best} comes closest and still puts {least:.0%}" in said
-    assert f"{worst} misplaces {most:.0%}" in said
+    assert f"{METHODS[best][0]} comes closest, and still puts {least:.0%}" in said
+    assert f"{METHODS[worst][0]} misplaces {most:.0%}" in said
 
 
 def test_the_check_is_sharper_than_the_fit(page):
@@ -168,7 +169,7 @@ def test_the_check_is_sharper_than_the_fit(page):
 def test_what_is_printed_is_what_is_written(demo, tables):
     printed = demo[1]
     for row in tables["forecast"].iter_rows(named=True):
-        assert row["p_improves"] is None or f"{100 * row['low']:+.2f} to {100 * row['high']:+.2f}" in printed
+        assert row["p_improves"] is None or f"{signed(100 * row['low'])} to {signed(100 * row['high'])}" in printed
     for channel, share in tables["truth"].select("channel", "share").iter_rows():
         assert [channel, f"{share:.1%}"] in [line.split()[:2] for line in printed.splitlines()]
     assert max(map(len, printed.splitlines()[:-1])) <= 80

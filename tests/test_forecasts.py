@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 from closed_forms import Draws, converted_and_retained
 
 from journeysim.errors import InputError
-from journeysim.forecasts import conversion_curve, forecast, retention_curve
+from journeysim.forecasts import Forecast, Measures, conversion_curve, forecast, retention_curve, signed
 from journeysim.scenario import Scenario, StageChange, change_price, drop_channel, improve_stage
 
 STAGES = ("look", "cart", "buy", "use", "renew")
@@ -103,6 +104,34 @@ def test_a_frame_tells_differences_draw_by_draw():
     assert (row["low"], row["high"]) == tuple(np.quantile(difference, [0.05, 0.95]))
     assert row["p_improves"] == 1.0
     assert found.to_frame()["measure"].to_list() == ["conversion", "retention"]
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_printed_forecast_fits_eighty_columns_and_leaves_no_number_out(n):
+    base = Measures(np.array([0.1, 0.2]), np.array([0.8, 0.9]))
+    more = Measures(base.conversion + 0.0123, base.retention)
+    names = tuple(f"{i}: [b]a name[/b] that goes on and on and on and on" for i in range(n))
+    found = Forecast(180.0, 30.0, base, names, (more,) * n, ((),) * n)
+    lines = str(found).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert {"scenario", "measure", "days", "baseline", "forecast"} <= {word for line in lines for word in line.split()}
+    rows = [
+        re.sub(r"^.*?(conversion|retention) +", r"\1 ", line)
+        for line in lines
+        if "%" in line and "interval" not in line
+    ]
+    assert [row.split() for row in rows[:2]] == [
+        ["conversion", "180", "15.00%", "16.23%", "+1.23", "+1.23", "to", "+1.23"],
+        ["retention", "30", "85.00%", "85.00%", "no", "change"],
+    ]
+    assert len(rows) == 2 * n
+    assert {"[b]a", "name[/b]"} <= set(str(found).split())  # no markup
+    assert f"{n} scenario{'' if n == 1 else 's'}," in repr(found)
+
+
+@pytest.mark.parametrize(("number", "told"), [(-0.004, "0.00"), (0.004, "0.00"), (-0.006, "-0.01"), (1.5, "+1.50")])
+def test_nothing_has_no_sign(number, told):
+    assert signed(number) == told
 
 
 def test_p_improves_is_the_share_of_draws_that_gain():

@@ -115,9 +115,20 @@ def test_the_figures_of_a_small_log_are_those_counted_by_hand() -> None:
 
 def test_every_kpi_has_its_unit_in_each_segment() -> None:
     frame = kpis(log_of(ROWS), by="city")
-    assert frame["segment"].unique(maintain_order=True).to_list() == ["Turin", "Lyon", "(none)"]
+    assert frame["segment"].unique(maintain_order=True).to_list() == ["Lyon", "Turin", "(none)"]
     assert frame.group_by("segment").len()["len"].to_list() == [len(KPIS)] * 3
     assert dict(zip(frame["kpi"], frame["unit"], strict=True)) == {name: unit for name, (unit, _) in KPIS.items()}
+
+
+def test_the_order_of_segments_does_not_depend_on_who_comes_first() -> None:
+    columns = {"customer": [1, 2, 3], "age": [11, 9, None], "city": ["b", "a", "c"]}
+    log = EventLog.from_frame(
+        pl.DataFrame({"customer": [1], "time": [START], "kind": ["purchase"]}),
+        customers=pl.DataFrame(columns),
+        end=START + timedelta(days=9),
+    )
+    assert kpis(log, by="age")["segment"].unique(maintain_order=True).to_list() == ["9", "11", "(none)"]
+    assert kpis(log, by="city")["segment"].unique(maintain_order=True).to_list() == ["a", "b", "c"]
 
 
 def test_segments_add_up() -> None:
@@ -273,6 +284,8 @@ def test_surveys_and_referrals_in_the_table() -> None:
     assert (found["csat"], found["csat_top_2_box"], found["csat_answers"]) == (3.5, 0.5, 2)
     assert (found["nps"], found["nps_answers"]) == (pytest.approx(100 * (2 - 1) / 4), 4)
     assert (found["referral_rate"], found["referrals_per_buyer"]) == (0.5, 0.5)  # customer 2 bought nothing
+    (few,) = kpis(log).filter(kpi="referrals_per_buyer").iter_rows(named=True)
+    assert few["low"] == 0 < few["high"]  # not -5.9
 
 
 def test_a_simulated_log_has_every_kpi_with_its_interval() -> None:

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from journeysim.attribution import methods
 from journeysim.forecasts import Forecast, Measures
+from journeysim.plots import METHODS as LOOKS
 from journeysim.plots import _decimals, attribution_chart, curve_chart, forecast_chart, stage_map
 from journeysim.simulation import SimulatedChange
 from journeysim.stage_history import StageHistory
@@ -92,6 +94,26 @@ def test_methods_that_agree_do_not_hide_each_other():
     figure = attribution_chart(("a", "b"), dict.fromkeys(METHODS, np.array([0.6, 0.4])))
     heights = [points.get_offsets()[0, 1] for points in figure.axes[0].collections]
     assert len(set(heights)) == len(METHODS)
+
+
+def test_a_method_looks_the_same_in_every_picture():
+    def looks(methods):
+        axes = attribution_chart(("a", "b"), dict.fromkeys(methods, np.array([0.6, 0.4]))).axes[0]
+        return {
+            points.get_label(): (*points.get_facecolor()[0], points.get_paths()[0].vertices.tobytes())
+            for points in axes.collections
+        }
+
+    all_of_them, two = looks(METHODS), looks(("markov", "last_touch"))
+    assert two == {name: all_of_them[name] for name in ("Markov", "last touch")}
+    assert len(set(all_of_them.values())) == len(METHODS)
+    mine = looks(("mine", "markov", "ours"))
+    assert mine["Markov"] == all_of_them["Markov"]
+    assert len({*all_of_them.values(), *mine.values()}) == len(METHODS) + 2
+
+
+def test_every_method_that_is_registered_has_its_look():
+    assert {*LOOKS} == {*methods()}
 
 
 def test_channels_stand_in_the_order_of_the_truth_with_their_own_shares():

@@ -15,6 +15,11 @@ def python_blocks(page: Path) -> list[str]:
     return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
+def yaml_of(page: str) -> str:
+    """The first YAML block of a page of the docs."""
+    return (ROOT / "docs" / page).read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
+
+
 @pytest.fixture(scope="module")
 def log_of_the_readme():
     from journeysim import simulate, worlds
@@ -30,15 +35,32 @@ def test_the_example_of_the_readme_runs_and_says_something(capsys):
     printed = capsys.readouterr().out
     assert "Attribution by markov" in printed
     assert "standard_error" in printed
+    assert re.search(r"conversion +180 +[0-9.]+% +[0-9.]+% +\+", printed)
     difference = found["result"].difference("improve decision: exit x0.5", "conversion")  # type: ignore[attr-defined]
     assert (difference > 0).all()
 
 
-@pytest.mark.parametrize("page", ["logs.md", "forecasts.md", "kpis.md", "scale.md"])
+@pytest.mark.parametrize("page", ["logs.md", "forecasts.md", "kpis.md", "scale.md", "stage-model.md"])
 def test_the_examples_of_the_docs_run(page, capsys):
     for example in python_blocks(ROOT / "docs" / page):
         exec(compile(example, page, "exec"), {})
     assert capsys.readouterr().out
+
+
+def test_the_files_that_the_readme_names_are_the_examples_of_the_docs():
+    from journeysim import Scenario, read_paths, worlds
+
+    journeys = read_paths(ROOT / "examples" / "paths.csv")
+    assert (journeys.n_conversions, {*journeys.channels}) == (4, {"search", "email", "display"})
+    table = (ROOT / "docs" / "attribution.md").read_text(encoding="utf-8").split("### The journeys")[1]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[4:9]]
+    file = (ROOT / "examples" / "paths.csv").read_text(encoding="utf-8").splitlines()
+    assert [line.split(",") for line in file[1:]] == rows
+    plan = Scenario.from_yaml(ROOT / "examples" / "plan.yaml")
+    assert not plan.what_changes(worlds.load("considered-purchase")).is_empty()
+    assert plan.to_yaml() == Scenario.from_yaml(yaml_of("scenarios.md")).to_yaml()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [name for name in re.findall(r"examples/[\w.]+", readme) if not (ROOT / name).exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

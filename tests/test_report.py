@@ -4,6 +4,7 @@ from matplotlib.figure import Figure
 from pages import Page, assert_self_contained
 
 from journeysim.report import Report, Section, Table
+from journeysim.sections import in_unit, kpi_table
 
 HOSTILE = '<script>alert(1)</script> & "quotes"'
 
@@ -63,3 +64,13 @@ def test_long_tables_are_folded_and_short_ones_are_not():
     html = Report("t", (), (Section("s", (), {}, (table(30), table(31))),)).to_html()
     assert html.count("<details>") == 1
     assert list(Page(html).tables) == ["30 numbers", "31 numbers (31 rows)"]
+
+
+def test_names_of_kpis_are_words_with_acronyms_and_nothing_has_no_sign():
+    figures = pl.DataFrame(
+        {"kpi": ["clv_30_days", "nps"], "value": [1.5, -0.001], "low": [None, -0.2], "high": [None, 0.2],
+         "unit": ["money", "points"]}
+    )  # fmt: skip
+    table = kpi_table(figures)
+    assert table.rows == [["CLV 30 days", "1.50", ""], ["NPS", "0.00", "-0.20 to 0.20"]]
+    assert in_unit(-0.0001, "share") == "0.0%"

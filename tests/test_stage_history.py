@@ -51,10 +51,10 @@ def test_counts_and_days_by_hand():
 
 def test_segments_by_hand_with_those_unknown():
     history = to_stage_history(hand_log(*ROWS, customers=PEOPLE, **STAGES), by="device")
-    assert history.segments == ("app", "(unknown)", "web")
-    assert history.exposure_days.tolist() == [[5, 2, 3], [0, 0.5, 0], [0, 0, 0]]
-    assert moves(history)["cart", "lost"] == [0, 1, 0]
-    assert history.starts.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 0]]
+    assert history.segments == ("app", "web", "(unknown)")  # not in the order in which they come
+    assert history.exposure_days.tolist() == [[5, 2, 3], [0, 0, 0], [0, 0.5, 0]]
+    assert moves(history)["cart", "lost"] == [0, 0, 1]
+    assert history.starts.tolist() == [[1, 0, 0], [0, 0, 0], [0, 1, 0]]
     numbers = to_stage_history(hand_log(*ROWS, customers=PEOPLE, **STAGES), by="age")
     assert numbers.segments == ("7", "8")
 

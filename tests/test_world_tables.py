@@ -13,6 +13,7 @@ from journeysim.parts import Calendar, Channel, Desk, Flight, Shift, Stage
 from journeysim.simulation import simulate
 from journeysim.world_tables import (
     base_moves,
+    begins,
     calendar_table,
     channel_table,
     contact_tables,
@@ -93,13 +94,25 @@ def test_the_tables_of_a_framework_name_everything_that_it_has() -> None:
 def test_facts_say_what_holds_for_the_whole_world() -> None:
     said = facts(worlds.load("four-stages"))
     assert said[0] == "made for a window of 365 days"
-    assert "price: times 1.04" in said
+    assert "price: 4% above what baskets assume" in said
     assert not [line for line in said if "word of mouth" in line]
     (told,) = [line for line in facts(worlds.load("aida")) if "word of mouth" in line]
     assert (
-        told
-        == "word of mouth: who is in advocacy tells one of 5,000 every 12.5 days, a contact on friends 1 days later"
+        told == "word of mouth: who is in advocacy tells one of 5,000 every 12.5 days, a contact on friends 1 day later"
     )
+
+
+@pytest.mark.parametrize(("days", "told"), [((16, 17), "day 16"), ((0, 28), "days 0-27"), ((21, 3650), "from day 21")])
+def test_flights_are_told_as_people_say_them(days: tuple[int, int], told: str) -> None:
+    calendar = Calendar(flights=(Flight(from_day=days[0], until_day=days[1]),))
+    channel = Channel(name="tv", contacts_per_day={"home": 1}, calendar=calendar)
+    (row,) = calendar_table(small_world({"home": {"buy": 1.0}, "buy": {}}, channels=[channel])).rows
+    assert row[1].startswith(f"{told} ×1, otherwise")
+
+
+def test_unaware_is_not_counted_as_a_stage() -> None:
+    assert begins(worlds.load("four-stages")) == "4 stages and unaware"
+    assert begins(small_world({"home": {"buy": 1.0}, "buy": {}})) == "2 stages"
 
 
 def test_a_desk_shows_its_shifts() -> None:

@@ -9,12 +9,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 import pytest
-from channel_effects import channel_effects, share_lost
+from channel_effects import share_lost, up_to_purchase
 
 from journeysim import worlds
 from journeysim.kpis import drop_off, kpis
-from journeysim.simulation import simulate
+from journeysim.simulation import incremental_effects, simulate
+from journeysim.simulation.engines import couples_customers
+from journeysim.simulation.estimates import MIN_UNITS
 from journeysim.spec import (
     Basket,
     Calendar,
@@ -149,25 +152,52 @@ def world_page_tables(name: str) -> str:
     """KPIs, drop-off and channels of one world."""
     world, log = worlds.load(name), measured(name)
     size = f"{log.n_customers:,} customers, {world.horizon_days:g} days, seed 1; money in {world.currency}."
-    lines = ["", size, "", "| KPI | unit | value (95% interval) |", "|---|---|---|"]
-    lines += [f"| `{row['kpi']}` | {row['unit']} | {interval(row)} |" for row in kpis(log).iter_rows(named=True)]
+    coupled = couples_customers(world)
+    n_markets = len(log.customers["market"].unique())
+    honest = not coupled or n_markets >= MIN_UNITS
+    told = {
+        (False, True): "",
+        (True, True): f"Customers of a market influence each other: intervals and errors rest on {n_markets} markets.",
+        (True, False): f"Customers of a market influence each other, and {n_markets} markets are too few (it takes "
+        f"{MIN_UNITS}) to say how far figures are off, so there are no intervals. `journeysim truth {name}` simulates "
+        "enough of them to say how far the effects of channels are off.",
+    }[coupled, honest]
+    lines = ["", size, *(["", told] if told else [])]
+    lines += ["", f"| KPI | unit | value{' (95% interval)' if honest else ''} |", "|---|---|---|"]
+    figures = kpis(log, cluster="market" if coupled and honest else None)
+    if not honest:
+        figures = figures.with_columns(low=None, high=None)
+    lines += [f"| `{row['kpi']}` | {row['unit']} | {interval(row)} |" for row in figures.iter_rows(named=True)]
     lines += ["", "| stage | entries | forward | back | lost | still there | drop-off |", "|---" * 7 + "|"]
     lines += [
         f"| {' | '.join(map(str, row[:-1]))} | {'-' if row[-1] is None else f'{row[-1]:.1%}'} |"
         for row in drop_off(log).rows()
     ]
-    lines += ["", "| channel | incremental effect | last touch |", "|---|---|---|"]
-    effects = channel_effects(world, log).rows()
-    lines += [f"| {channel} | {effect:.1%} | {last:.1%} |" for channel, effect, last in effects]
-    lines.append(f"| all | {share_lost(world, log, *world.channel_names):.1%} | |")
-    return "\n".join(lines) + "\n\n"
+    return "\n".join([*lines, "", *channel_lines(world, log)]) + "\n\n"
+
+
+def channel_lines(world: World, log: EventLog) -> list[str]:
+    """What each channel really does, with its Monte Carlo standard error, beside what last touch says."""
+    truth = incremental_effects(world, n_customers=log.n_customers, horizon_days=log.days, seed=1)
+    touches = up_to_purchase(log).filter(pl.col("kind") == "touch")
+    last = touches.group_by("customer").agg(pl.col("channel").last())["channel"]
+    lines = ["| channel | incremental effect | standard error | true share | last touch |", "|---|---|---|---|---|"]
+    for name, effect, error, share in zip(truth.channels, truth.effect, truth.standard_error, truth.share, strict=True):
+        known = f"{error:.1%}" if error == error else "-"
+        lines.append(f"| {name} | {effect:z.1%} | {known} | {share:.1%} | {(last == name).mean():.1%} |")
+    lines.append(f"| all | {share_lost(world, log, *world.channel_names):z.1%} | | | |")
+    return lines
 
 
 def interval(row: dict[str, Any]) -> str:
     if row["value"] is None:
         return "not observed"
-    bounds = "" if row["low"] is None else f" ({row['low']:.4g} to {row['high']:.4g})"
-    return f"{row['value']:,.0f}{bounds}" if row["value"] >= 1000 else f"{row['value']:.4g}{bounds}"
+    bounds = "" if row["low"] is None else f" ({four_digits(row['low'])} to {four_digits(row['high'])})"
+    return f"{four_digits(row['value'])}{bounds}"
+
+
+def four_digits(number: float) -> str:
+    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}"
 
 
 def replaced(text: str, name: str, tables: str) -> str:
@@ -211,10 +241,21 @@ def test_every_field_says_what_it_means(model: type[Part]) -> None:
     assert [name for name, field in model.model_fields.items() if not field.description] == []
 
 
-def test_the_example_of_the_doc_is_a_world_with_buyers() -> None:
+def test_the_example_of_the_doc_is_a_believable_world() -> None:
     example = DOC.read_text(encoding="utf-8").split("<!-- example -->\n```yaml\n")[1].split("```")[0]
-    log = simulate(World.from_yaml(example), n_customers=200, horizon_days=90, seed=1)
-    assert "purchase" in log.to_polars()["kind"].to_list()
+    log = simulate(World.from_yaml(example), n_customers=20_000, horizon_days=90, seed=1)
+    found = {row["kpi"]: row["value"] for row in kpis(log).iter_rows(named=True)}
+    assert found["purchases"] > 1_000
+    assert 10 < found["cost_per_acquisition"] < 0.1 * found["median_basket"]
+
+
+@pytest.mark.parametrize(("name", "n_markets"), [("trap-word-of-mouth", 200), ("gift-purchase", 4)])
+def test_a_page_shows_intervals_only_where_they_can_be_known(name: str, n_markets: int) -> None:
+    page = (PAGES / f"{name}.md").read_text(encoding="utf-8").split("<!-- measured -->")[1]
+    assert couples_customers(worlds.load(name))
+    assert f"{n_markets} markets" in page
+    (row,) = [line for line in page.splitlines() if line.startswith("| `conversion_rate`")]
+    assert (" to " in row) == (n_markets >= MIN_UNITS)
 
 
 def write(page: Path, name: str, tables: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from journeysim.cli.results import print_funnel, print_kpis
-from journeysim.cli.terminal import print_line, say_where
+from journeysim.cli.terminal import print_hanging, print_line, say_where
 
 if TYPE_CHECKING:
     from journeysim.events import EventLog
@@ -28,6 +28,9 @@ class Cohorts(StrEnum):
 
     first_event = "first_event"
     first_purchase = "first_purchase"
+
+
+COUPLED = "Customers of a market influence each other (word of mouth): intervals are too narrow; add --cluster market."
 
 
 def kpis(
@@ -60,6 +63,8 @@ def kpis(
         with new_file(out_file) as unfinished:
             figures.write_csv(unfinished)
     print_kpis(figures, currency=events.currency)
+    if cluster is None and (events.codes("kind", ["referral"]) == 0).any():
+        print_hanging("", COUPLED)
     if period and figures["period"].n_unique() == 1 and cohort == Cohorts.first_event:
         when = figures["period"][0]
         print_line(f"Every first event lies in {when}, so there is one cohort. Try --cohort first_purchase.")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 from rich import box
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.table import Table
 from rich.text import Text
 
-from journeysim.cli.terminal import out, print_by_scenario, print_line, print_title
+from journeysim.cli.terminal import out, print_by_scenario, print_hanging, print_line, print_title
 
-ACRONYMS = ("clv", "csat", "nps")
-MOST_REASONS = 4  # of loss, in a line
+MOST_REASONS = 4  # of loss, for a stage
+LEAST_SHARE = 0.005  # of losses: below that a reason would show as 0%
 
 
 def print_credit(credit: pl.DataFrame) -> None:
@@ -29,6 +29,7 @@ def print_credit(credit: pl.DataFrame) -> None:
 
 def print_forecasts(forecasts: pl.DataFrame) -> None:
     """Each scenario with what it changes, in percentage points (pp)."""
+    from journeysim.forecasts import signed
     from journeysim.sections import NOTHING_TO_IMPROVE
 
     print_title("What if? Forecasts with 90% intervals")
@@ -44,7 +45,10 @@ def print_forecasts(forecasts: pl.DataFrame) -> None:
             *(
                 ("not seen" if row["unseen"] else "no change", "")
                 if row["p_improves"] is None
-                else (f"{100 * row['difference']:+.2f}", f"{100 * row['low']:+.2f} to {100 * row['high']:+.2f}")
+                else (
+                    signed(100 * row["difference"]),
+                    f"{signed(100 * row['low'])} to {signed(100 * row['high'])}",
+                )
             ),
         )
         for row in forecasts.iter_rows(named=True)
@@ -54,6 +58,7 @@ def print_forecasts(forecasts: pl.DataFrame) -> None:
 
 def print_comparison(comparison: pl.DataFrame) -> None:
     """Forecast and simulation of the same changes."""
+    from journeysim.forecasts import signed
     from journeysim.sections import WHY_THEY_DIFFER
 
     print_title("The simulator's word on the same scenarios: changes in pp")
@@ -61,9 +66,9 @@ def print_comparison(comparison: pl.DataFrame) -> None:
         (
             row["scenario"],
             row["measure"],
-            *(f"{100 * row[name]:+.2f}" for name in ("forecast", "simulated")),
+            *(signed(100 * row[name]) for name in ("forecast", "simulated")),
             f"{100 * row['joint_error']:.2f}",
-            f"{row['z']:+.1f}",
+            f"{row['z']:+z.1f}",
             "yes" if row["agrees"] else "no",
         )
         for row in comparison.iter_rows(named=True)
@@ -74,16 +79,14 @@ def print_comparison(comparison: pl.DataFrame) -> None:
 
 
 def print_kpis(figures: pl.DataFrame, *, currency: str | None) -> None:
-    """KPIs as rows: of one segment with intervals, of several side by side, as many as fit; the largest first."""
-    from journeysim.sections import in_unit
+    """KPIs as rows: of one segment with intervals, of several side by side, as many as fit."""
+    from journeysim.sections import in_unit, in_words
 
     names = [name for name in ("segment", "period") if name in figures.columns]
     figures = figures.filter(pl.col("value").is_not_null().any().over("kpi"))
     parts = figures.partition_by(names, maintain_order=True)
-    if "period" not in names:  # periods stay in the order of time
-        parts.sort(key=lambda part: -part["value"][0])
     first = parts[0]
-    labels = [" ".join(word.upper() if word in ACRONYMS else word for word in name.split("_")) for name in first["kpi"]]
+    labels = [in_words(name) for name in first["kpi"]]
     columns = [
         (
             " ".join(name for name in part.select(names).row(0) if len(names) == 1 or name != "all"),
@@ -139,6 +142,7 @@ def print_funnel(stages: pl.DataFrame, reasons: pl.DataFrame) -> None:
     )
     width = max(map(cell_len, reasons["stage"]))
     for (stage,), rows in reasons.group_by("stage", maintain_order=True):
+        rows = rows.filter(pl.col("share_of_lost") >= LEAST_SHARE)
         told = [f"{reason} {share:.0%}" for reason, share in rows.select("reason", "share_of_lost").iter_rows()]
         more = f", {len(told) - MOST_REASONS} more" if len(told) > MOST_REASONS else ""
-        print_line(f"  {stage:<{width}}   {', '.join(told[:MOST_REASONS])}{more}")
+        print_hanging(f"  {set_cell_size(str(stage), width)}   ", f"{', '.join(told[:MOST_REASONS])}{more}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
@@ -60,8 +62,17 @@ def print_by_scenario(headings: Sequence[str], rows: Sequence[Sequence[str]]) ->
 
 
 def print_title(title: str) -> None:
-    """A heading after an empty line."""
-    print_line(f"\n{title}", style="bold")
+    """A heading after an empty line, folded where it is longer than a line."""
+    out.print(Text(f"\n{title}", style="bold"))
+
+
+def print_hanging(label: str, text: str) -> None:
+    """A text behind its label, folded below its own beginning."""
+    room = max(out.width - cell_len(label), 20)
+    first, *rest = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
+    print_line(f"{label}{first}")
+    for line in rest:
+        print_line(f"{' ' * cell_len(label)}{line}")
 
 
 def print_line(text: str, style: str = "") -> None:

@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from journeysim.cli.app import Seed
-from journeysim.cli.terminal import out, print_by_scenario, print_line, print_title, progress, say_where
+from journeysim.cli.terminal import out, print_by_scenario, print_hanging, print_line, print_title, progress, say_where
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,7 +92,9 @@ def print_changes(tables: dict[str, pl.DataFrame]) -> None:
             if fits:
                 print_line(f"    {label:<{width}}   {before} -> {after}")
             else:
-                print_line(f"    {label}\n        {before}\n     -> {after}")
+                print_line(f"    {label}")
+                print_hanging("        ", before)
+                print_hanging("     -> ", after)
 
 
 def print_differences(
@@ -142,10 +144,12 @@ def _shown(value: str | None) -> str:
 
 
 def _shares(baseline: float, change: float, error: float) -> tuple[str, str, str]:
+    from journeysim.forecasts import signed
+
     if baseline != baseline or change != change:  # nobody purchased
         return "unknown", "unknown", "unknown"
-    return f"{baseline:.2%}", f"{100 * change:+.2f} pp", f"{100 * error:.2f} pp"
+    return f"{baseline:.2%}", f"{signed(100 * change)} pp", f"{100 * error:.2f} pp"
 
 
 def _money(baseline: float, change: float, error: float) -> tuple[str, str, str]:
-    return f"{baseline:,.2f}", f"{change:+,.2f}", f"{error:,.2f}"
+    return f"{baseline:z,.2f}", f"{change:+,.2f}" if round(change, 2) else "0.00", f"{error:,.2f}"

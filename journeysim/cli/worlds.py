@@ -69,6 +69,7 @@ def list_worlds() -> None:
       journeysim worlds list
     """
     from journeysim import worlds as packaged
+    from journeysim.world_tables import begins
 
     grid = Grid(box=None, show_header=False, padding=(0, 1, 0, 0))
     grid.add_column(style="bold", no_wrap=True)
@@ -77,7 +78,7 @@ def list_worlds() -> None:
         grid.add_row(Text(f"\n{heading}", style="not bold dim"), "")
         for name in group:
             world = packaged.load(name)
-            size = f"{len(world.stages)} stages, {len(world.channels)} channels, {world.horizon_days:g} days"
+            size = f"{begins(world)}, {len(world.channels)} channels, {world.horizon_days:g} days"
             grid.add_row(Text(f"  {name}"), Text.assemble(world.title, "\n", (size, "dim")))
     out.print(grid, highlight=False)
     print_line("\nRead one:    journeysim worlds show NAME [--map map.png]")
@@ -151,9 +152,10 @@ def _item(text: str) -> Grid:
 def _print_table(table: Table) -> None:
     print_title(table.title)
     grid = Grid(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
-    for heading in table.headings:
+    name_is = 0 if table.headings[0] not in table.numbers else 1  # names are to be read whole, and to be copied
+    for i, heading in enumerate(table.headings):
         right = heading in table.numbers
-        grid.add_column(heading, justify="right" if right else "left", overflow="fold", no_wrap=right)
+        grid.add_column(heading, justify="right" if right else "left", overflow="fold", no_wrap=right or i == name_is)
     for row in table.rows:
         grid.add_row(*(Text(cell) for cell in row))
     out.print(grid, highlight=False)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import polars as pl
-import pyarrow.compute as pc
 
 from journeysim.errors import InputError
 from journeysim.events import microseconds
+from journeysim.stage_history import segment_codes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,13 +121,12 @@ def check_period(period: str) -> None:
 
 
 def _column(log: EventLog, name: str) -> tuple[IntArray, list[str]]:
-    """(n,) code of each customer's value, and the values in the order of their first appearance."""
+    """(n,) code of each customer's value, and the values in an order that does not depend on the seed."""
     if name not in log.segment_names():
         known = ", ".join(log.segment_names()) or NONE
         raise InputError(f"kpis: no column {name!r} in customers; known: {known}.")
-    values = pl.Series(pl.from_arrow(log.customers[name])).cast(pl.String).fill_null(NONE)
-    coded = pc.dictionary_encode(values.to_arrow())
-    return coded.indices.to_numpy().astype(np.int64), coded.dictionary.to_pylist()
+    codes, names = segment_codes(log, name, unknown=NONE)
+    return codes, list(names)
 
 
 def _periods(log: EventLog, since: FloatArray, period: Period) -> tuple[IntArray, Sequence[str]]:

@@ -222,6 +222,8 @@ def _answers(log: EventLog, observed: Observed, groups: Groups) -> dict[str, Est
     if len(referral):
         made = np.where(observed.bought, observed.count(referral), 0)
         found["referral_rate"] = shares(groups, made > 0, observed.bought)
-        found["referrals_per_buyer"] = ratio(groups, made, observed.bought)
+        found["referrals_per_buyer"] = (each := ratio(groups, made, observed.bought))._replace(
+            low=np.maximum(each.low, 0)
+        )
     names = ("csat", "csat_top_2_box", "csat_answers", "nps", "nps_answers", "referral_rate", "referrals_per_buyer")
     return {name: found[name] for name in names}
