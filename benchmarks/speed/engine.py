@@ -25,7 +25,7 @@ import numpy as np
 from benchmarks.speed.mesa_peer import simulate_with_mesa
 from benchmarks.speed.simpy_peer import simulate_with_simpy
 from benchmarks.speed.workloads import DAYS, plain_world, rich_world
-from journeysim.events import KINDS
+from journeysim.event_columns import KINDS
 from journeysim.simulation.chunk import simulate_range
 from journeysim.simulation.engine import simulate
 from journeysim.simulation.kernel import empty_people, own, simulate_customers

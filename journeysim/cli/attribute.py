@@ -35,7 +35,8 @@ def attribute(
     from journeysim.attribution import attribute as run
     from journeysim.interop import read_paths
     from journeysim.journeys import to_journeys
-    from journeysim.log_files import new_file, read_log
+    from journeysim.log_files import read_log
+    from journeysim.new_outputs import new_file
 
     if order is not None and method != "markov":
         raise InputError(f"--order belongs to --method markov, not to {method!r}. Leave one of them out.")

@@ -52,7 +52,7 @@ def kpis(
     """
     from journeysim.kpis import funnel, loss_reasons
     from journeysim.kpis import kpis as table
-    from journeysim.log_files import new_file
+    from journeysim.new_outputs import new_file
 
     events = _read(log, map_file)
     figures = table(events, by, period=period.value if period else None, cohort=cohort.value, cluster=cluster)

@@ -47,7 +47,7 @@ def truth(
     from contextlib import nullcontext
 
     from journeysim import worlds
-    from journeysim.log_files import new_file
+    from journeysim.new_outputs import new_file
     from journeysim.simulation import truth as run
 
     chosen = worlds.load(world)

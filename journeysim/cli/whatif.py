@@ -47,7 +47,7 @@ def whatif(
       journeysim whatif my-world.yaml --scenario a.yaml --scenario b.yaml --out differences.csv
     """
     from journeysim import worlds
-    from journeysim.log_files import new_file
+    from journeysim.new_outputs import new_file
     from journeysim.scenario import Scenario
     from journeysim.simulation import changes_table, simulate_changes
 

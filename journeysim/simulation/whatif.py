@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 
 from journeysim.errors import InputError
-from journeysim.events import KINDS, microseconds
+from journeysim.event_columns import KINDS
+from journeysim.events import microseconds
 from journeysim.moves import LAPSED
 from journeysim.simulation.engine import simulate
 from journeysim.simulation.engines import couples_customers
