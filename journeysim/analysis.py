@@ -11,8 +11,8 @@ from journeysim.errors import InputError
 from journeysim.forecasts import forecast
 from journeysim.journeys import to_journeys
 from journeysim.kpis import converted_within, drop_off, kpis, pain_points, retained_after
-from journeysim.log_files import new_directory
 from journeysim.moves import LOST
+from journeysim.new_outputs import new_directory
 from journeysim.outputs import OnProgress, silent, write_outputs
 from journeysim.report import Report, Table
 from journeysim.scenario import Scenario, improve_stage

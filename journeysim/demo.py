@@ -10,7 +10,8 @@ from journeysim.bayes import StageModel
 from journeysim.forecasts import forecast
 from journeysim.journeys import to_journeys
 from journeysim.kpis import drop_off, kpis
-from journeysim.log_files import fill_log_directory, new_directory
+from journeysim.log_files import fill_log_directory
+from journeysim.new_outputs import new_directory
 from journeysim.outputs import OnProgress, silent, write_outputs
 from journeysim.report import Report
 from journeysim.scenario import improve_stage

@@ -1,4 +1,4 @@
-"""EventLog: one row per thing that happened; the one place that lists the columns, and what makes a row valid."""
+"""EventLog: one row per thing that happened, and what makes a row valid."""
 
 from __future__ import annotations
 
@@ -6,16 +6,26 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
-import narwhals as nw
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from journeysim.columns import column, numbers, times
 from journeysim.errors import InputError
+from journeysim.event_columns import (
+    COLUMNS,
+    KINDS,
+    MANY_NAMES,
+    NAMES,
+    TYPES,
+    is_coded_text,
+    normalised,
+    to_arrow,
+    to_polars,
+    with_customer_type,
+)
 from journeysim.fingerprint import fingerprint
 from journeysim.moves import LOST
 from journeysim.table_files import Source
@@ -28,32 +38,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from journeysim.fingerprint import Fingerprint
-
-KINDS: Final = ("touch", "stage", "purchase", "pain", "lost", "csat", "nps", "referral")
-"""What can happen: a touchpoint; a move to another stage; a purchase; meeting a pain point; leaving for good; the
-answer to a survey, satisfied (1 to 5) or would recommend (0 to 10); recommending to somebody else."""
-
-COLUMNS: Final[Mapping[str, str]] = {
-    "customer": "who: integer or text",
-    "time": "when: UTC, to the microsecond",
-    "kind": f"what: {', '.join(KINDS)}",
-    "channel": "of a touch, else null",
-    "stage": "the stage the customer is in after the row; null where unknown",
-    "pain_point": "which barrier was met, else null",
-    "value": "of a purchase, in the currency of the log; of a survey, the score; of a call at a desk, minutes waited",
-    "cost": "of a touch, in the currency of the log, else null",
-    "cause": "simulated logs: the channel that caused a move, a pain point, or base",
-}
-REQUIRED: Final = ("customer", "time", "kind")
-TIME: Final = pa.timestamp("us", tz="UTC")
-_NAMES = pa.dictionary(pa.uint8(), pa.string())
-MANY_NAMES: Final = 256  # from here on, a column of words is coded by 32 bits instead of 8
-_TYPES: Final[Mapping[str, pa.DataType]] = {
-    "time": TIME,
-    "value": pa.float64(),
-    "cost": pa.float64(),
-    **dict.fromkeys(("kind", "channel", "stage", "pain_point", "cause"), _NAMES),
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,10 +67,10 @@ class EventLog:
     def __post_init__(self) -> None:
         if self.events.column_names != list(COLUMNS):
             raise InputError(f"EventLog: columns are {self.events.column_names}, expected {list(COLUMNS)}.")
-        for name, type_ in _TYPES.items():
+        for name, type_ in TYPES.items():
             found = self.events.schema.field(name).type
             # words may be coded by integers of any size
-            if found != type_ and not (type_ == _NAMES and _is_coded_text(found)):
+            if found != type_ and not (type_ == NAMES and is_coded_text(found)):
                 raise InputError(f"EventLog: column {name!r} is {found}, expected {type_}. Use EventLog.from_frame.")
 
     @classmethod
@@ -113,9 +97,9 @@ class EventLog:
         InputError : a column is missing, a time or number cannot be read, a kind or stage is unknown, an event lies
             outside the window; it names the row (counted from 1) and the value
         """
-        frame = _to_polars(events, "events")
+        frame = to_polars(events, "events")
         source = source or Source.rows("events", frame.height)
-        frame = _normalised(frame, source)
+        frame = normalised(frame, source)
         start = start or frame["time"].min()  # type: ignore[assignment]
         end = end or frame["time"].max()  # type: ignore[assignment]
         assert start is not None and end is not None  # noqa: PT018, S101  # an empty frame was refused
@@ -123,8 +107,8 @@ class EventLog:
         if customers is None:
             people = frame.select(pl.col("customer").unique())
         else:
-            people = _to_polars(customers, "customers")
-            people = _with_customer_type(people, Source.rows("customers", people.height))
+            people = to_polars(customers, "customers")
+            people = with_customer_type(people, Source.rows("customers", people.height))
             if people.schema["customer"] != frame.schema["customer"]:  # one has names, the other only numbers
                 people, frame = (table.with_columns(pl.col("customer").cast(pl.String)) for table in (people, frame))
         people, frame = (
@@ -132,7 +116,7 @@ class EventLog:
             frame.with_row_index("row").sort("customer", "time", maintain_order=True),
         )
         log = cls(
-            events=_to_arrow(frame),
+            events=to_arrow(frame),
             customers=people.to_arrow(compat_level=pl.CompatLevel.oldest()),
             start=as_utc(start),
             end=as_utc(end),
@@ -203,13 +187,6 @@ class EventLog:
     def names_in(self, column: str) -> tuple[str, ...]:
         """Distinct names of a column; for a simulated log in the order of the world, else of first appearance."""
         return tuple(dict.fromkeys(n for chunk in self.events[column].chunks for n in chunk.dictionary.to_pylist()))
-
-    def never_touched_by(self, channel: str) -> pa.Array:
-        """Customers without a touch on `channel`."""
-        is_touch = self.codes("kind", ["touch"]) == 0
-        touched = pc.unique(self.events.filter(is_touch & (self.codes("channel", [channel]) == 0))["customer"])
-        everyone = self.customers["customer"].combine_chunks()
-        return everyone.filter(pc.invert(pc.is_in(everyone, touched)))
 
     def only(self, customers: pa.Array) -> EventLog:
         """The log of some of its customers."""
@@ -332,64 +309,3 @@ def microseconds(time: datetime) -> int:
 def as_utc(time: datetime) -> datetime:
     """The time in UTC; without a time zone it is taken as UTC."""
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-
-
-def _normalised(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
-    """The frame with exactly the columns of a log, each of its type."""
-    needed = f"A log needs {', '.join(REQUIRED)}."
-    for name in REQUIRED:
-        column(frame, name, source, hint=needed)
-    if frame.is_empty():
-        raise InputError(f"{source.name}: there are no events.")
-    frame = _with_customer_type(frame, source).with_columns(times(frame["time"], source))
-    missing = [pl.lit(None).alias(name) for name in COLUMNS if name not in frame.columns]
-    frame = frame.with_columns(missing)
-    frame = frame.with_columns(numbers(frame[name], source, blank=True) for name in ("value", "cost"))
-    words = [name for name, type_ in _TYPES.items() if type_ == _NAMES]
-    return frame.select(*COLUMNS).with_columns(pl.col(words).cast(pl.String))
-
-
-def _to_polars(table: IntoDataFrame, name: str) -> pl.DataFrame:
-    try:
-        frame = pl.DataFrame(pl.from_arrow(nw.from_native(table, eager_only=True).to_arrow()))
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:  # columns of Python objects
-        raise InputError(
-            f"{name}: a column mixes types ({' '.join(map(str, error.args))}); convert it first."
-        ) from None
-    return frame.select(pl.exclude(r"^__index_level_\d+__$"))  # an index of pandas without a name
-
-
-def _with_customer_type(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
-    ids = column(frame, "customer", source)
-    is_text = ids.dtype in (pl.String, pl.Categorical, pl.Enum)
-    if is_text:
-        ids = ids.cast(pl.String)
-    elif not ids.dtype.is_integer() and ids.null_count() < len(ids):
-        raise InputError(f"{source.name}: column 'customer' holds {ids.dtype}, expected integers or text.")
-    blank = (ids.str.strip_chars() == "").fill_null(value=True) if is_text else ids.is_null()
-    if blank.any():
-        raise InputError(
-            f"{source.place(int(np.flatnonzero(blank)[0]))}: there is no customer. Fill it in or drop the row."
-        )
-    if is_text and not ids.str.contains(r"^(0|-?[1-9][0-9]{0,17})$").all():
-        return frame.with_columns(ids)  # as integers something would be lost, such as a leading zero
-    integers = ids.cast(pl.Int64, strict=False)
-    return frame.with_columns(ids.cast(pl.String) if integers.null_count() else integers)
-
-
-def _is_coded_text(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_dictionary(type_)) and type_.value_type == pa.string()
-
-
-def _to_arrow(frame: pl.DataFrame) -> pa.Table:
-    columns: dict[str, Any] = {"customer": frame["customer"].to_arrow(compat_level=pl.CompatLevel.oldest())}
-    for name, type_ in _TYPES.items():
-        values = frame[name].to_arrow(compat_level=pl.CompatLevel.oldest())
-        if type_ == _NAMES:
-            coded = values.cast(pa.string()).dictionary_encode()
-            few = len(coded.dictionary) < MANY_NAMES
-            values = pa.DictionaryArray.from_arrays(
-                coded.indices.cast(pa.uint8()) if few else coded.indices, coded.dictionary
-            )
-        columns[name] = values.cast(type_) if name == "time" else values
-    return pa.table({name: columns[name] for name in COLUMNS})

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from journeysim.errors import InputError
-from journeysim.events import KINDS, microseconds
+from journeysim.event_columns import KINDS
+from journeysim.events import microseconds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

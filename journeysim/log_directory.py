@@ -133,6 +133,9 @@ def write_manifest(log: LogDirectory) -> None:
 def scan_log(path: str | Path) -> LogDirectory:
     """The log in a directory, without reading it yet: `for part in scan_log(path)` goes through it part by part.
 
+    Such a loop holds two parts in memory: the next one is read before its variable lets go of the last one. `del part`
+    at the end of the loop's body makes it one.
+
     Raises
     ------
     InputError : there is no log, or its manifest is damaged

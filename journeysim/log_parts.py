@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from journeysim.errors import InputError
-from journeysim.events import REQUIRED
+from journeysim.event_columns import REQUIRED
 from journeysim.fingerprint import Fingerprint, fingerprint
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ class OnProgress(Protocol):
     """Who wants to know how far a run is."""
 
     def __call__(self, step: str, done: int, total: int) -> None:
-        """Hear that `done` of `total` parts of a step are finished."""
+        """Hear that `done` of `total` parts of a step are finished; a total of 0 is not known yet."""
 
 
 def silent(step: str, done: int, total: int) -> None:

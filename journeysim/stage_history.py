@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from journeysim.errors import InputError
-from journeysim.events import KINDS, microseconds
+from journeysim.event_columns import KINDS
+from journeysim.events import microseconds
 from journeysim.moves import LOST, Direction, direction
 
 if TYPE_CHECKING:

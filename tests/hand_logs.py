@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from journeysim.events import COLUMNS, EventLog
+from journeysim.event_columns import COLUMNS
+from journeysim.events import EventLog
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 _WHAT = {"touch": "channel", "stage": "stage", "pain": "pain_point", "purchase": "stage", "lost": "stage"}

@@ -1,6 +1,7 @@
 """A simulated log as a Polars table that tests can ask questions."""
 
 import polars as pl
+import pyarrow.compute as pc
 
 MOVES = ["stage", "lost"]
 
@@ -30,3 +31,11 @@ def first_entry(events, stage):
     """Days until customers first enter a stage, of those who do."""
     entered = events.filter(pl.col("kind").is_in(MOVES), pl.col("stage") == stage)
     return entered.group_by("customer", maintain_order=True).first()["day"].to_numpy()
+
+
+def never_touched_by(log, channel):
+    """Customers without a touch on `channel`, as `EventLog.only` takes them."""
+    is_touch = log.codes("kind", ["touch"]) == 0
+    touched = pc.unique(log.events.filter(is_touch & (log.codes("channel", [channel]) == 0))["customer"])
+    everyone = log.customers["customer"].combine_chunks()
+    return everyone.filter(pc.invert(pc.is_in(everyone, touched)))

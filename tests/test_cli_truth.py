@@ -37,7 +37,7 @@ def test_it_says_when_the_precision_was_not_reached(world):
 
 def test_bad_arguments_are_refused_and_leave_nothing(world, tmp_path):
     out = tmp_path / "truth.csv"
-    assert "precision is 2.0" in refused("truth", world, "--precision", 2, "--out", out, folder=tmp_path)
+    assert "--precision is 2.0" in refused("truth", world, "--precision", 2, "--out", out, folder=tmp_path)
     assert "exists already" in refused("truth", world, "--out", world, folder=tmp_path)
     assert "No packaged world is called 'nothing'" in refused("truth", "nothing", folder=tmp_path)
     assert "persona" in refused("truth", world, "--by", "channel", folder=tmp_path)

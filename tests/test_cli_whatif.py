@@ -91,6 +91,7 @@ def test_what_is_wrong_is_told_and_nothing_is_written(files, text, message):
     out = files / "out.csv"
     said = run("considered-purchase", "--scenario", files / "wrong.yaml", "--customers", 50, "--out", out, code=2)
     assert message in " ".join(said.split())
+    assert "What changes" not in said
     assert not out.exists()
 
 
@@ -99,7 +100,38 @@ def test_a_file_that_is_there_is_kept_and_told_before_anything_is_simulated(file
     (files / "out.csv").write_text("mine")
     said = run("considered-purchase", "--scenario", files / "same.yaml", "--out", files / "out.csv", code=2)
     assert "exists already" in " ".join(said.split())
+    assert "What changes" not in said
     assert (files / "out.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--conversion-days", "-3"], "--conversion-days is -3.0; it must be a positive number of days"),
+        (["--conversion-days", "40000"], "--conversion-days plus --retention-days is 40030.0; it must be above 0"),
+        (["--seed", "-1"], "--seed is -1; it must be a whole number"),
+        (["--threads", "2000"], "--threads is 2000; it must be a whole number"),
+        (["--threads", "2", "--processes", "2"], "--threads and --processes were both given"),
+    ],
+)
+def test_numbers_that_are_wrong_are_told_by_the_names_of_options(files, options, message):
+    said = run("considered-purchase", "--scenario", files / "same.yaml", "--customers", 50, *options, code=2)
+    assert message in " ".join(said.split())
+
+
+def test_two_scenarios_of_one_name_are_told_by_it(files):
+    same = ["--scenario", files / "same.yaml"]
+    said = run("considered-purchase", *same, *same, code=2)
+    assert "Two scenarios share a name, 'all as it is'" in " ".join(said.split())
+
+
+def test_processes_say_the_same(files):
+    desk = files / "desk.yaml"
+    desk.write_text("name: staffed\nchanges: [{desk: support, staff: 1, service_minutes: 9}]\n")
+    world = worlds.load("considered-purchase").model_copy(update={"market_size": 20})
+    (files / "world.yaml").write_text(world.to_yaml())
+    asked = [files / "world.yaml", "--scenario", desk, "--customers", 60, "--conversion-days", 30]
+    assert run(*asked, "--processes", 1) == run(*asked, "--threads", 2)
 
 
 def test_a_scenario_is_required():

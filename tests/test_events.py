@@ -9,9 +9,11 @@ import pytest
 from hand_logs import START, hand_events, hand_log, on
 from hypothesis import given
 from hypothesis import strategies as st
+from log_tables import never_touched_by
 
 from journeysim.errors import InputError
-from journeysim.events import COLUMNS, EventLog, check
+from journeysim.event_columns import COLUMNS
+from journeysim.events import EventLog, check
 from journeysim.log_files import read_log, write_log
 
 ROWS = (
@@ -349,10 +351,10 @@ def test_codes_and_names_survive_chunks_nulls_and_slices():
 def test_only_some_customers_and_those_never_touched():
     people = pl.DataFrame({"customer": [1, 2, 3]})
     log = hand_log(*ROWS, customers=people)
-    assert log.never_touched_by("search").to_pylist() == [1, 3]
-    assert log.never_touched_by("email").to_pylist() == [3]
-    assert log.never_touched_by("radio").to_pylist() == [1, 2, 3]
-    spared = log.only(log.never_touched_by("search"))
+    assert never_touched_by(log, "search").to_pylist() == [1, 3]
+    assert never_touched_by(log, "email").to_pylist() == [3]
+    assert never_touched_by(log, "radio").to_pylist() == [1, 2, 3]
+    spared = log.only(never_touched_by(log, "search"))
     assert spared.equals(hand_log(*ROWS[:3], customers=people.filter(pl.col("customer") != 2)))
     assert log.only(pa.array([2, 1, 3])).equals(log)
 
@@ -360,7 +362,7 @@ def test_only_some_customers_and_those_never_touched():
 def test_a_channel_on_a_row_that_is_no_touch_touches_nobody():
     frame = hand_events((1, 0, "touch", "email"), (2, 1, "purchase", None))
     log = EventLog.from_frame(frame.with_columns(channel=pl.lit("email")))
-    assert log.never_touched_by("email").to_pylist() == [2]
+    assert never_touched_by(log, "email").to_pylist() == [2]
 
 
 def test_frames_out_say_what_came_in():

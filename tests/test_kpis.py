@@ -228,7 +228,40 @@ def test_periods_are_those_in_which_a_cohort_began() -> None:
         ("Turin", "2026-W04"): 30,
         ("Lyon", "2026-W06"): 7,
     }
-    assert by_purchase["Lyon", "(none)"]["conversion_rate"] == 0
+    assert by_purchase["Lyon", "(none)"]["lost_share"] == 0.5
+
+
+def test_cohorts_of_the_first_purchase_have_no_conversion() -> None:
+    conversion = {"conversion_rate", "conversion_30_days", "conversion_90_days"}
+    log = log_of(ROWS)
+    for found in frame_of(log, period="week", cohort="first_purchase").values():
+        assert {found[name] for name in conversion} == {None}
+        assert found["customers"] is not None
+    for options in ({"period": "week"}, {"cohort": "first_purchase"}):  # the latter does not split
+        assert any(found["conversion_rate"] == 0.5 for found in frame_of(log, **options).values())
+
+
+def test_intervals_of_amounts_end_at_zero_and_of_scores_at_the_scale() -> None:
+    """One of twelve customers pays and refers; few answer, and most of these give the best score."""
+    rows = [(c, 0, "touch", "ad") for c in range(12)]
+    buyers = [(c, 1, "purchase", "buy", 100 if c == 0 else 1) for c in range(4)]
+    answers = [(c, 2, "csat", "buy", 4 if c == 0 else 5) for c in range(3)]
+    answers += [(c, 3, "nps", "buy", 8 if c == 0 else 10) for c in range(3)]
+    log = hand_log(*sorted([*rows, *buyers, *answers, (0, 5, "referral")]), stages=["buy"], purchase_stages=["buy"])
+    found = {row["kpi"]: row for row in kpis(log).iter_rows(named=True)}
+    for name in ("revenue_per_customer", "revenue_per_buyer", "referrals_per_buyer"):
+        assert found[name]["low"] == 0
+        assert found[name]["high"] > 2 * found[name]["value"]
+    assert found["csat"]["high"] == 5
+    assert 1 < found["csat"]["low"] < found["csat"]["value"]
+    assert found["nps"]["high"] == 100
+    assert found["nps"]["low"] < found["nps"]["value"]
+
+
+def test_money_that_went_back_may_take_an_interval_below_zero() -> None:
+    rows = [(c, 1, "purchase", "buy", 10 if c % 2 else -9) for c in range(12)]
+    row = kpis(hand_log(*rows, stages=["buy"])).row(by_predicate=pl.col("kpi") == "revenue_per_buyer", named=True)
+    assert row["low"] < 0 < row["value"] == 0.5 < row["high"]
 
 
 def test_periods_and_segments_add_up_to_everybody() -> None:

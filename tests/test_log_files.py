@@ -8,7 +8,8 @@ from hand_logs import hand_log
 
 import journeysim.log_parts as log_parts
 from journeysim.errors import InputError
-from journeysim.log_files import new_directory, new_file, read_log, write_csv, write_log
+from journeysim.log_files import read_log, write_csv, write_log
+from journeysim.new_outputs import new_directory, new_file
 
 ROWS = (
     (7, 0, "touch", "email, weekly"),

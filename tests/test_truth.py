@@ -10,7 +10,7 @@ from small_worlds import INSTANT, full_world, rich_world, small_world
 
 from journeysim.errors import InputError
 from journeysim.simulation import incremental_effects, simulate, truth
-from journeysim.simulation.estimates import N, Plan, estimate
+from journeysim.simulation.estimates import N, TruthPlan, estimate
 from journeysim.simulation.recipe import Recipe
 from journeysim.simulation.truth_frames import MEASURES
 from journeysim.simulation.twin_runs import Population, Switch
@@ -229,7 +229,7 @@ def test_the_joint_effect_has_the_closed_form():
 def test_personas_add_up_to_everybody():
     world = full_world(market_size=50)
     population = Population(Recipe(world, 1_000, 60.0, 1))
-    plan = Plan((Switch(("ad",)), Switch(("friends",))), by_persona=True)
+    plan = TruthPlan((Switch(("ad",)), Switch(("friends",))), by_persona=True)
     everybody, *personas = estimate(population, plan, 0, 1_000).effects
     assert len(personas) == 2
     np.testing.assert_allclose(sum(p.totals for p in personas), everybody.totals)

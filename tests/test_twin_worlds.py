@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from log_tables import moves, table
+from log_tables import moves, never_touched_by, table
 from scipy import stats
 from small_worlds import rich_world
 
@@ -92,7 +92,7 @@ def test_a_channel_that_is_off_never_appears(switched):
 
 def test_customers_who_never_met_the_channel_are_untouched_and_others_are_not(switched):
     channel, before, after = switched
-    spared = before.never_touched_by(channel)
+    spared = never_touched_by(before, channel)
     assert 0 < len(spared) < N
     assert before.only(spared).equals(after.only(spared))
     rest = [log.only(pa.array(np.setdiff1d(np.arange(N), spared.to_numpy()))) for log in (before, after)]

@@ -13,7 +13,7 @@ from journeysim.scenario import (
     improve_stage,
     staff_desk,
 )
-from journeysim.simulation import changes_table, simulate_changes, whatif
+from journeysim.simulation import changes_table, simulate_changes, tasks, whatif
 from journeysim.simulation.whatif import _standard_error
 from journeysim.spec import Channel, World
 
@@ -212,14 +212,39 @@ def test_one_market_is_too_few():
 
 
 def test_scenarios_must_have_names_of_their_own():
-    with pytest.raises(InputError, match="Two scenarios share a name"):
+    with pytest.raises(InputError, match="Two scenarios share a name, 'plan'; give"):
         simulate_changes(WORLD, [PLAN, PLAN], n_customers=9, seed=1, **DAYS)
 
 
-def test_progress_counts_simulations():
+def test_progress_counts_customers_of_all_versions_and_moves_within_each(monkeypatch):
+    monkeypatch.setattr(whatif, "CHUNK_CUSTOMERS", 4)
     done = []
     simulate_changes(WORLD, [PLAN, improve_stage("look")], n_customers=9, seed=1, **DAYS, on_progress=done.append)
-    assert done == [1, 2, 3]
+    assert done == [4, 8, 9, 13, 17, 18, 22, 26, 27]
+
+
+def test_with_desks_progress_moves_market_by_market():
+    done = []
+    busy = staff_desk("phone", staff=1, service_minutes=30)
+    simulate_changes(TALK, [busy], n_customers=50, seed=1, **DAYS, threads=1, on_progress=done.append)
+    assert done == [50, 70, 90, 100]
+
+
+def test_who_does_the_work_changes_no_number():
+    scenarios = [QUIETER, staff_desk("phone", staff=1, service_minutes=30)]
+    expected = repr(simulate_changes(TALK, scenarios, n_customers=100, seed=1, **DAYS, threads=1))  # NaN is not NaN
+    assert repr(simulate_changes(TALK, scenarios, n_customers=100, seed=1, **DAYS, threads=2)) == expected
+    with tasks.processes(1) as pool:
+        assert repr(simulate_changes(TALK, scenarios, n_customers=100, seed=1, **DAYS, executor=pool)) == expected
+        with pytest.raises(InputError, match="executor and threads=1 were both given"):
+            simulate_changes(TALK, scenarios, n_customers=100, seed=1, **DAYS, executor=pool, threads=1)
+
+
+@pytest.mark.parametrize("scenario", [PLAN, improve_stage("crat")])
+def test_what_is_wrong_is_told_before_anything_is_simulated(scenario, monkeypatch):
+    monkeypatch.setattr(whatif, "simulate", lambda *_, **__: pytest.fail("simulated in vain"))
+    with pytest.raises(InputError):
+        simulate_changes(WORLD, [scenario], n_customers=9, conversion_days=10, retention_days=1e9, seed=1)
 
 
 @pytest.mark.parametrize(

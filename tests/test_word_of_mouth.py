@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from log_tables import moves, table
+from log_tables import moves, never_touched_by, table
 from rule_calls import U64, plain
 from scipy import linalg
 from small_worlds import INSTANT, full_world, small_world
@@ -240,9 +240,9 @@ def test_without_its_channel_customers_still_tell_but_nobody_hears():
     events = table(off)
     assert events.filter(kind="referral").height > 0
     assert not {"friends"} & {*events["channel"], *events["cause"]}
-    alone = with_.only(with_.never_touched_by("friends"))
+    alone = with_.only(never_touched_by(with_, "friends"))
     assert 0 < alone.n_customers < 300
-    assert alone.equals(off.only(with_.never_touched_by("friends")))
+    assert alone.equals(off.only(never_touched_by(with_, "friends")))
 
 
 def test_who_is_in_a_stage_where_friends_are_silent_hears_nothing_there():

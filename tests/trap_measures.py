@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from journeysim.attribution import attribute
-from journeysim.events import KINDS
+from journeysim.event_columns import KINDS
 from journeysim.journeys import to_journeys
 from journeysim.scores import share_error
 from journeysim.simulation import simulate

@@ -5,9 +5,12 @@
 Prints `name: ours=... peer=... ratio=...`; the ratio of `against` says how many times as fast ours is, that of `over`
 how many times as much it costs. First that all simulate the same thing (events per customer by kind), then CPU time
 per logged event, medians over the repeats. `engine` is the kernel, which writes rows into memory that it has used
-before, as in a simulation to disk; `simulate` also makes the columns of a log, which stays in memory. Our side is
-measured warm: the operating system takes fresh memory's time once. SimPy slows down with the number of its processes
-(a longer queue, more objects for the garbage collector), so it is measured twice.
+before, as in a simulation to disk; `simulate` also makes the columns of a log, which stays in memory. Each is held
+against the memory that it fills: `engine` against rows of 24 bytes, batch after batch into one buffer, `simulate`
+against the 37 bytes per event of its log. Our side is measured warm: the operating system takes fresh memory's time
+once. SimPy slows down with the number of its processes (a longer queue, more objects for the garbage collector), so it
+is measured twice. The rich world is measured with and without word of mouth. Threads work on batches whose tables are
+dropped, as in a simulation to disk: neither side waits for fresh memory.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import math
 import resource
 import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +29,7 @@ import numpy as np
 from benchmarks.speed.mesa_peer import simulate_with_mesa
 from benchmarks.speed.simpy_peer import simulate_with_simpy
 from benchmarks.speed.workloads import DAYS, plain_world, rich_world
-from journeysim.events import KINDS
+from journeysim.event_columns import KINDS
 from journeysim.simulation.chunk import simulate_range
 from journeysim.simulation.engine import simulate
 from journeysim.simulation.kernel import empty_people, own, simulate_customers
@@ -37,11 +41,14 @@ from journeysim.simulation.word_of_mouth import heard_by
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
+
     from journeysim.events import EventLog
     from journeysim.spec import World
 
 BATCH = 10_000  # customers: a market of the rich world
 BYTES_PER_EVENT = 37  # of the columns of a log
+BYTES_PER_ROW = 24  # of the kernel: time, word, value
 
 
 def main() -> None:
@@ -63,14 +70,19 @@ def main() -> None:
     compare_counts("SimPy", log, simpy(0), n_peer)
     compare_counts("Mesa, daily ticks", log, mesa(0), n_peer)
     block = np.empty(BYTES_PER_EVENT * log.n_events, np.uint8)
+    buffer = np.empty(BYTES_PER_ROW * (log.n_events * BATCH // n), np.uint8)
+    quiet = rich.without(*talk(rich))
     sides: dict[str, Callable[[int], int]] = {
         "engine": engine(plain, n),
         "engine, rich world": engine(rich, n),
-        "simulate": lambda _: simulate(plain, n_customers=n, horizon_days=DAYS, seed=1, threads=1).n_events,
+        "simulate": lambda _: in_memory(plain, n),
+        "simulate, rich world with word of mouth": lambda _: in_memory(rich, n),
+        "simulate, rich world without it": lambda _: in_memory(quiet, n),
         "SimPy": lambda seed: len(simpy(seed)),
         "SimPy with a tenth as many customers": lambda seed: len(simpy(seed, n_peer // 10)),
         "Mesa": lambda seed: len(mesa(seed)),
-        "warm fill of the same bytes": lambda seed: (block.fill(seed), block.nbytes // BYTES_PER_EVENT)[1],
+        "fill of a log": lambda seed: fill(block, seed, 1) // BYTES_PER_EVENT,
+        "fill of rows": lambda seed: fill(buffer, seed, n // BATCH) // BYTES_PER_ROW,
     }
     del log
     ns: dict[str, list[float]] = {name: [] for name in sides}
@@ -85,10 +97,19 @@ def main() -> None:
     for ours in ("engine", "simulate"):
         for peer in ("SimPy", "SimPy with a tenth as many customers", "Mesa"):
             say(f"CPU ns per event, {ours} against {peer}", median[ours], median[peer])
-    cost("CPU ns per event, engine over a warm fill of the same bytes", median["engine"], median[[*sides][-1]])
-    cost("CPU ns per event, rich world over plain", median["engine, rich world"], median["engine"])
+    cost("CPU ns per event, engine over a warm fill of the bytes of its rows", median["engine"], median["fill of rows"])
+    cost(
+        "CPU ns per event, simulate over a warm fill of the bytes of its log",
+        median["simulate"],
+        median["fill of a log"],
+    )
+    cost("CPU ns per event, engine, rich world over plain", median["engine, rich world"], median["engine"])
+    talked, silent = (median[f"simulate, rich world {how}"] for how in ("with word of mouth", "without it"))
+    cost("CPU ns per event, simulate, rich world without word of mouth over plain", silent, median["simulate"])
+    cost("CPU ns per event, simulate, rich world with word of mouth over without", talked, silent)
 
-    seconds = [[wall(plain, 4 * n, threads) for threads in (1, 2)] for _ in range(args.repeats + 2)]
+    with ThreadPoolExecutor(1) as alone, ThreadPoolExecutor(2) as pair:  # kept, as their memory is
+        seconds = [[wall(plain, 4 * n, pool) for pool in (alone, pair)] for _ in range(args.repeats + 2)]
     one, two = (statistics.median(column) for column in zip(*seconds[2:], strict=True))
     say(f"seconds, two threads against one, {4 * n:,} customers", two, one)
 
@@ -115,9 +136,28 @@ def talk(world: World) -> Sequence[str]:
     return [world.word_of_mouth.channel] if world.word_of_mouth else []
 
 
-def wall(world: World, n_customers: int, threads: int) -> float:
+def in_memory(world: World, n_customers: int) -> int:
+    return simulate(world, n_customers=n_customers, horizon_days=DAYS, seed=1, threads=1).n_events
+
+
+def fill(memory: NDArray[np.uint8], value: int, times: int) -> int:
+    """Bytes that were written."""
+    for _ in range(times):
+        memory.fill(value)
+    return times * memory.nbytes
+
+
+def wall(world: World, n_customers: int, pool: ThreadPoolExecutor) -> float:
+    """Seconds that the threads of a pool take for a population, whose tables are made and dropped."""
+    recipe = Recipe(world, n_customers, DAYS, 1)
+    x = tables(recipe)
+
+    def batch(first: int) -> int:
+        events, _ = simulate_range(recipe, x, first, first + BATCH)
+        return sum(table.num_rows for table in events)
+
     begin = time.perf_counter()
-    simulate(world, n_customers=n_customers, horizon_days=DAYS, seed=1, threads=threads)
+    assert sum(pool.map(batch, range(0, n_customers, BATCH))) > 0
     return time.perf_counter() - begin
 
 

@@ -51,7 +51,7 @@ class _Commands(TyperGroup):
             with _termination_raises():
                 return super().invoke(ctx)
         except InputError as error:
-            _fail(str(error), exit_code=2)
+            _fail(_with_options(str(error), self.commands.get(ctx.invoked_subcommand)), exit_code=2)
         except KeyboardInterrupt as stop:
             _fail(f"interrupted{_what_is_left(stop) or '; nothing was written'}.", exit_code=130)
         except _Terminated as stop:
@@ -62,6 +62,20 @@ class _Commands(TyperGroup):
             _fail(f"{error}{_what_is_left(error)}", exit_code=1)
         except BrokenExecutor as error:
             _fail(f"a worker was ended from outside; is memory short?{_what_is_left(error)}", exit_code=1)
+
+
+_ARGUMENTS = {"n_customers": ("customers",), "horizon_days": ("days", "conversion_days", "retention_days")}
+"""Arguments of functions that commands call by other names, or add up from several options."""
+
+
+def _with_options(message: str, command: Any) -> str:
+    """A message on an argument of a function, "horizon_days is 0; ...", with the option that users of it know."""
+    name, space, rest = message.partition(" ")
+    known = {param.name: param.opts[0] for param in command.params if param.name} if command else {}
+    options = [known[each] for each in _ARGUMENTS.get(name, (name,)) if each in known]
+    if not options or not rest.startswith(("is ", "must ")):
+        return message
+    return f"{' plus '.join(options)}{space}{rest}"
 
 
 def _what_is_left(stop: BaseException) -> str:

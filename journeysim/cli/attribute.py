@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from journeysim.cli.terminal import out, say_where
+from journeysim.cli.terminal import out, progress, say_where, step
 from journeysim.errors import InputError
 
 
@@ -35,12 +35,16 @@ def attribute(
     from journeysim.attribution import attribute as run
     from journeysim.interop import read_paths
     from journeysim.journeys import to_journeys
-    from journeysim.log_files import new_file, read_log
+    from journeysim.log_files import read_log
+    from journeysim.new_outputs import new_file
 
     if order is not None and method != "markov":
         raise InputError(f"--order belongs to --method markov, not to {method!r}. Leave one of them out.")
-    journeys = to_journeys(read_log(file)) if file.is_dir() else read_paths(file, separator=separator)
-    result = run(journeys, RemovalEffect(order=order or 1) if method == "markov" else method)
+    with progress() as on_progress:
+        with step(on_progress, "read the log" if file.is_dir() else "read the paths"):
+            journeys = to_journeys(read_log(file)) if file.is_dir() else read_paths(file, separator=separator)
+        with step(on_progress, "attribute"):
+            result = run(journeys, RemovalEffect(order=order or 1) if method == "markov" else method)
     if out_file is not None:
         with new_file(out_file) as unfinished:
             result.to_frame().write_csv(unfinished)

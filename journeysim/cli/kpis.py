@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from journeysim.cli.results import print_funnel, print_kpis
-from journeysim.cli.terminal import print_hanging, print_line, say_where
+from journeysim.cli.terminal import print_hanging, print_line, progress, say_where, step
 
 if TYPE_CHECKING:
     from journeysim.events import EventLog
@@ -55,10 +55,14 @@ def kpis(
     """
     from journeysim.kpis import funnel, loss_reasons
     from journeysim.kpis import kpis as table
-    from journeysim.log_files import new_file
+    from journeysim.new_outputs import new_file
 
-    events = _read(log, map_file)
-    figures = table(events, by, period=period.value if period else None, cohort=cohort.value, cluster=cluster)
+    with progress() as on_progress:
+        with step(on_progress, "read the log"):
+            events = _read(log, map_file)
+        with step(on_progress, "compute"):
+            figures = table(events, by, period=period.value if period else None, cohort=cohort.value, cluster=cluster)
+            stages = (funnel(events), loss_reasons(events)) if events.stages else None
     if out_file is not None:
         with new_file(out_file) as unfinished:
             figures.write_csv(unfinished)
@@ -68,8 +72,8 @@ def kpis(
     if period and figures["period"].n_unique() == 1 and cohort == Cohorts.first_event:
         when = figures["period"][0]
         print_line(f"Every first event lies in {when}, so there is one cohort. Try --cohort first_purchase.")
-    if events.stages:
-        print_funnel(funnel(events), loss_reasons(events))
+    if stages is not None:
+        print_funnel(*stages)
     if out_file is not None:
         say_where(out_file)
 

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from journeysim.cli.app import Seed
 from journeysim.cli.terminal import out, print_line, progress, say_where
-from journeysim.errors import InputError
-
-if TYPE_CHECKING:
-    from concurrent.futures import Executor
-    from contextlib import AbstractContextManager
+from journeysim.cli.workers import Processes, Threads, compile_first, executor_of
 
 
 def simulate(
@@ -28,10 +23,8 @@ def simulate(
         Literal["auto", "compiled", "simpy"],
         typer.Option(help="auto takes the compiled one, or SimPy if the world has desks."),
     ] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="By default one per core; never changes the log.")] = None,
-    processes: Annotated[
-        int | None, typer.Option(min=1, help="Instead of threads; SimPy needs them to use several cores.")
-    ] = None,
+    threads: Threads = None,
+    processes: Processes = None,
     shard_customers: Annotated[
         int | None, typer.Option(min=1, help="Customers per part of the log; by default some seconds of work.")
     ] = None,
@@ -47,47 +40,41 @@ def simulate(
     """
     from journeysim import worlds
     from journeysim.simulation import simulate as simulate_in_memory
+    from journeysim.simulation.plan import plan_shards
+    from journeysim.simulation.recipe import Recipe
     from journeysim.simulation.shards import simulate_to, unfinished
 
     chosen = worlds.load(world)
+    horizon_days = chosen.horizon_days if days is None else days
+    plan_shards(Recipe(chosen, customers, horizon_days, seed), engine, shard_customers)  # refuses before it takes time
     earlier = unfinished(out_dir)
-    with _executor(processes, threads) as executor:
+    with executor_of(processes, threads) as executor, progress() as on_progress:
         if not chosen.has_desks and engine != "simpy":
-            # compile before the clock starts
-            simulate_in_memory(chosen, n_customers=1, horizon_days=1.0, seed=1).hash()
-        with progress() as on_progress:
-            began = time.perf_counter()
-            log = simulate_to(
-                out_dir,
-                chosen,
-                n_customers=customers,
-                horizon_days=chosen.horizon_days if days is None else days,
-                seed=seed,
-                engine=engine,
-                executor=executor,
-                threads=threads,
-                shard_customers=shard_customers,
-                on_progress=lambda done: on_progress("customers", done, customers),
+            compile_first(
+                on_progress, lambda: simulate_in_memory(chosen, n_customers=1, horizon_days=1.0, seed=1).hash()
             )
-            seconds = time.perf_counter() - began
+        began = time.perf_counter()
+        log = simulate_to(
+            out_dir,
+            chosen,
+            n_customers=customers,
+            horizon_days=horizon_days,
+            seed=seed,
+            engine=engine,
+            executor=executor,
+            threads=threads,
+            shard_customers=shard_customers,
+            on_progress=lambda done: on_progress("customers", done, customers),
+        )
+        seconds = time.perf_counter() - began
     n_events = log.n_events
     if earlier is not None and earlier.n_done:
         n_events -= earlier.n_events
         print_line(f"Went on from {earlier.n_done:,} of {earlier.n_shards:,} shards that were done before.")
     out.print(
         f"{log.n_events:,} events of {customers:,} customers in {seconds:.2f} s "
-        f"({seconds / max(n_events, 1) * 1e9:.0f} ns per event, simulated and written)\nhash {log.hash()}",
+        f"({n_events / seconds:,.0f} events per second, simulated and written)\nhash {log.hash()}",
         highlight=False,
         soft_wrap=True,
     )
     say_where(out_dir)
-
-
-def _executor(processes: int | None, threads: int | None) -> AbstractContextManager[Executor | None]:
-    if processes is None:
-        return nullcontext()
-    if threads is not None:
-        raise InputError("--threads and --processes were both given; choose one.")
-    from journeysim.simulation.tasks import processes as process_pool
-
-    return process_pool(processes)

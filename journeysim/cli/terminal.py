@@ -8,17 +8,35 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from rich.progress import Task
+
     from journeysim.outputs import OnProgress
 
 out = Console()
 err = Console(stderr=True)
+
+
+class _HowFar(ProgressColumn):
+    """What is done of how much; empty for a step in one piece, or of unknown length."""
+
+    def render(self, task: Task) -> Text:
+        in_pieces = task.total is not None and task.total > 1
+        return Text(f"{task.completed:,.0f} of {task.total:,.0f}" if in_pieces else "")
+
+
+class _Left(TimeRemainingColumn):
+    """The time that is left; empty where nothing is, or nobody can say."""
+
+    def render(self, task: Task) -> Text:
+        is_running = task.total is not None and task.total > 1 and not task.finished
+        return super().render(task).append(" left") if is_running else Text("")
 
 
 @contextmanager
@@ -27,20 +45,28 @@ def progress() -> Iterator[OnProgress]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
+        _HowFar(),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("left"),
+        _Left(),
     )
     with Progress(*columns, console=err, disable=not err.is_terminal) as bars:
         tasks: dict[str, int] = {}
 
         def on_progress(step: str, done: int, total: int) -> None:
+            known = total or None  # of what has no total the bar runs to and fro
             if step not in tasks:  # what was done before the first call does not count for the speed
-                tasks[step] = bars.add_task(step, total=total, completed=done)
-            bars.update(tasks[step], completed=done, total=total)  # type: ignore[arg-type]
+                tasks[step] = bars.add_task(step, total=known, completed=done)
+            bars.update(tasks[step], completed=done, total=known)  # type: ignore[arg-type]
 
         yield on_progress
+
+
+@contextmanager
+def step(on_progress: OnProgress, name: str) -> Iterator[None]:
+    """A part of a command that cannot say how far it is: its bar runs, and is full at the end."""
+    on_progress(name, 0, 0)
+    yield
+    on_progress(name, 1, 1)
 
 
 def print_by_scenario(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from journeysim.cli.app import Seed
 from journeysim.cli.terminal import out, progress, say_where
+from journeysim.cli.workers import Threads, compile_first
 
 
 class By(StrEnum):
@@ -31,7 +32,7 @@ def truth(
         bool, typer.Option("--shapley", help="Also Shapley values: exact for up to 10 channels, else sampled.")
     ] = False,
     seed: Seed = 1,
-    threads: Annotated[int | None, typer.Option(min=1, help="By default one per core; never changes a number.")] = None,
+    threads: Threads = None,
     out_file: Annotated[Path | None, typer.Option("--out", help="New CSV file for all numbers.")] = None,
 ) -> None:
     """What each channel of a world really does: its twin without the channel, on the same draws.
@@ -47,12 +48,14 @@ def truth(
     from contextlib import nullcontext
 
     from journeysim import worlds
-    from journeysim.log_files import new_file
+    from journeysim.new_outputs import new_file
+    from journeysim.simulation import incremental_effects
     from journeysim.simulation import truth as run
 
     chosen = worlds.load(world)
     with new_file(out_file) if out_file is not None else nullcontext() as unfinished:
         with progress() as on_progress:
+            compile_first(on_progress, lambda: incremental_effects(chosen, n_customers=2, horizon_days=1.0, seed=1))
             result = run(
                 chosen,
                 seed=seed,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
 from journeysim.cli.app import Seed
 from journeysim.cli.terminal import out, print_by_scenario, print_hanging, print_line, print_title, progress, say_where
+from journeysim.cli.workers import Processes, Threads, compile_first, executor_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,8 @@ def whatif(
     ] = None,
     retention_days: Annotated[float, typer.Option(help="Horizon of retention after the first purchase.")] = 30.0,
     seed: Seed = 1,
+    threads: Threads = None,
+    processes: Processes = None,
     out_file: Annotated[Path | None, typer.Option("--out", help="New CSV file for the differences.")] = None,
 ) -> None:
     """Simulate a world with and without scenarios: what they change, and what comes of it.
@@ -47,25 +50,34 @@ def whatif(
       journeysim whatif my-world.yaml --scenario a.yaml --scenario b.yaml --out differences.csv
     """
     from journeysim import worlds
-    from journeysim.log_files import new_file
+    from journeysim.new_outputs import new_file
     from journeysim.scenario import Scenario
-    from journeysim.simulation import changes_table, simulate_changes
+    from journeysim.simulation import changes_table, simulate, simulate_changes
+    from journeysim.simulation.whatif import changed_worlds
 
     chosen = worlds.load(world)
     scenarios = [Scenario.from_yaml(path) for path in scenario]
-    print_changes({each.name: each.what_changes(chosen) for each in scenarios})
     days = chosen.horizon_days if conversion_days is None else conversion_days
-    with new_file(out_file) if out_file else nullcontext() as unfinished:
+    asked: dict[str, Any] = {
+        "n_customers": customers,
+        "conversion_days": days,
+        "retention_days": retention_days,
+        "seed": seed,
+    }
+    versions = [chosen, *changed_worlds(chosen, scenarios, **asked)]
+    with executor_of(processes, threads) as executor, new_file(out_file) if out_file else nullcontext() as unfinished:
+        print_changes({each.name: each.what_changes(chosen) for each in scenarios})
         with progress() as on_progress:
-            total = len(scenarios) + 1
+            compiled = [version for version in versions if not version.has_desks]
+            if compiled:
+                compile_first(on_progress, lambda: simulate(compiled[0], n_customers=1, horizon_days=1.0, seed=1))
             found = simulate_changes(
                 chosen,
                 scenarios,
-                n_customers=customers,
-                conversion_days=days,
-                retention_days=retention_days,
-                seed=seed,
-                on_progress=lambda done: on_progress("simulate", done, total),
+                **asked,
+                executor=executor,
+                threads=threads,
+                on_progress=lambda done: on_progress("customers", done, len(versions) * customers),
             )
         if unfinished is not None:
             changes_table(found).write_csv(unfinished)

@@ -78,18 +78,26 @@ def shares(groups: Groups, hits: NDArray[np.generic], of: NDArray[np.generic]) -
     return wilson_intervals(share, n / np.where(np.isnan(effect), 1.0, effect), quantile)
 
 
-def ratio(groups: Groups, y: NDArray[np.generic], x: NDArray[np.generic]) -> Estimates:
+def ratio(
+    groups: Groups,
+    y: NDArray[np.generic],
+    x: NDArray[np.generic],
+    *,
+    least: float = -np.inf,
+    most: float = np.inf,
+) -> Estimates:
     """Sum of y over sum of x, both (n,) per customer, with Student's interval from the linearised ratio.
 
     The variance is M/(M - 1) times the sum over the M units of (y - r x)^2, over the squared sum of x. No interval
-    where fewer than two units count, or where they do not differ: then there is nothing to judge by.
+    where fewer than two units count, or where they do not differ: then there is nothing to judge by. The interval is
+    symmetrical, which few skewed amounts cannot bear: it ends at the `least` and at the `most` that the ratio can be.
 
     Source: Cochran (1977), Sampling Techniques, 3rd ed., section 6.3 (ratios) and 9A (clusters).
     """
     value = divide(groups.total(y), groups.total(x))
     variance, quantile = _ratio_variance(groups, y, x)
     half = quantile * np.sqrt(np.where(variance > 0, variance, np.nan))
-    return Estimates(value, value - half, value + half)
+    return Estimates(value, np.maximum(value - half, least), np.minimum(value + half, most))
 
 
 def medians(groups: Groups, customers: IntArray, values: FloatArray) -> Estimates:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from journeysim.events import KINDS, microseconds
+from journeysim.event_columns import KINDS
+from journeysim.events import microseconds
 from journeysim.moves import LAPSED
 
 if TYPE_CHECKING:

@@ -84,8 +84,9 @@ def scores(log: EventLog, observed: Observed, groups: Groups, survey: str, rows:
     answers = observed.count(rows)
     if survey == "csat":
         top = observed.count(rows[value >= TOP_BOX])
-        return {"mean": ratio(groups, observed.sum(rows, value), answers), "top_2_box": shares(groups, top, answers)}
-    return {"nps": ratio(groups, observed.sum(rows, balance(value)), answers).times(100)}
+        mean = ratio(groups, observed.sum(rows, value), answers, least=1, most=5)
+        return {"mean": mean, "top_2_box": shares(groups, top, answers)}
+    return {"nps": ratio(groups, observed.sum(rows, balance(value)), answers, least=-1, most=1).times(100)}
 
 
 def balance(answers: FloatArray) -> FloatArray:

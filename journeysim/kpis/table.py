@@ -90,7 +90,8 @@ def kpis(
     by : a column of `log.customers`, such as persona or market; None takes everybody as one segment, "all"
     period : also split by calendar period (UTC): `day`, ISO `week` or `month` in which a customer's cohort began
     cohort : what begins it, the `first_event` or the `first_purchase`; "(none)" for customers without one. In a
-        simulated log every first event is at the start of the window
+        simulated log every first event is at the start of the window. Split by the period of the first purchase,
+        conversion is null: a cohort holds buyers only
     cluster : a column of `log.customers`; customers who share its value may be coupled
 
     Returns
@@ -99,6 +100,7 @@ def kpis(
     interval, null where there is none), `unit`. A value is null where it is not defined: a rate of nobody, money in a
     log without values or costs, retention beyond what anybody was observed; win-back in a log without the stage lapsed,
     surveys and referrals in a log without a row of their kind, as it may not record them.
+    Intervals of amounts end at 0, of scores at the least and the most that one can answer.
 
     Raises
     ------
@@ -108,6 +110,8 @@ def kpis(
     groups = group_customers(log, observed, by=by, period=period, cohort=cohort, cluster=cluster)
     found = _customers_and_time(log, observed, groups) | _money_and_costs(log, observed, groups)
     found |= _answers(log, observed, groups)
+    if period is not None and cohort == "first_purchase":  # who is in such a cohort has purchased
+        found |= {name: plain(np.full(len(groups), np.nan)) for name in KPIS if name.startswith("conversion_")}
     ordered = [found[name] for name in KPIS]
     return pl.DataFrame(
         {
@@ -175,15 +179,15 @@ def _money_and_costs(log: EventLog, observed: Observed, groups: Groups) -> dict[
     clv = _by_day([b.mean_cumulative(np.array(DAYS, dtype=float)) for b in buyers_value(log, observed, groups)])
     found = {
         "revenue": plain(groups.total(revenue)),
-        "revenue_per_customer": ratio(groups, revenue, everyone),
-        "revenue_per_buyer": ratio(groups, revenue, bought),
-        "revenue_per_buyer_day": ratio(groups, revenue, days),
+        "revenue_per_customer": _amount(groups, revenue, everyone),
+        "revenue_per_buyer": _amount(groups, revenue, bought),
+        "revenue_per_buyer_day": _amount(groups, revenue, days),
         **{f"clv_{n}_days": clv[i] for i, n in enumerate(DAYS)},
         "median_basket": medians(groups, observed.who[priced], values[priced]),
-        "touches_per_customer": ratio(groups, observed.count(touch), everyone),
+        "touches_per_customer": _amount(groups, observed.count(touch), everyone),
         "cost": plain(groups.total(cost)),
-        "cost_per_acquisition": ratio(groups, cost, bought),
-        "return_on_spend": ratio(groups, revenue, cost),
+        "cost_per_acquisition": _amount(groups, cost, bought),
+        "return_on_spend": _amount(groups, revenue, cost),
     }
     no_value, no_cost = (
         _untold(log, observed, groups, of, rows) for of, rows in (("value", purchase), ("cost", touch))
@@ -196,6 +200,11 @@ def _money_and_costs(log: EventLog, observed: Observed, groups: Groups) -> dict[
         elif name != "touches_per_customer":
             found[name] = found[name].without(no_value)
     return found
+
+
+def _amount(groups: Groups, y: NDArray[np.generic], x: NDArray[np.generic]) -> Estimates:
+    """A ratio that cannot be negative, unless a log has negative amounts, such as money that went back."""
+    return ratio(groups, y, x, least=0.0 if np.min(y, initial=0) >= 0 else -np.inf)
 
 
 def _untold(log: EventLog, observed: Observed, groups: Groups, column: str, rows: IntArray) -> BoolArray:
@@ -222,8 +231,6 @@ def _answers(log: EventLog, observed: Observed, groups: Groups) -> dict[str, Est
     if len(referral):
         made = np.where(observed.bought, observed.count(referral), 0)
         found["referral_rate"] = shares(groups, made > 0, observed.bought)
-        found["referrals_per_buyer"] = (each := ratio(groups, made, observed.bought))._replace(
-            low=np.maximum(each.low, 0)
-        )
+        found["referrals_per_buyer"] = _amount(groups, made, observed.bought)
     names = ("csat", "csat_top_2_box", "csat_answers", "nps", "nps_answers", "referral_rate", "referrals_per_buyer")
     return {name: found[name] for name in names}

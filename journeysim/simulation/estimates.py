@@ -35,7 +35,7 @@ VALUE_CONVERSIONS, VALUE_REVENUE, ALL_CONVERSIONS, ALL_REVENUE = range(4)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TruthPlan:
     """What to estimate.
 
     Attributes
@@ -52,23 +52,23 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Estimates:
+class TwinSums:
     """Moments by group of customers: everybody, then each persona if asked for. `shapley` is of everybody."""
 
     effects: tuple[Moments, ...]
     causes: tuple[Moments, ...]
     shapley: Moments | None
 
-    def __add__(self, other: Estimates) -> Estimates:
+    def __add__(self, other: TwinSums) -> TwinSums:
         """The estimates from the customers of both."""
-        return Estimates(
+        return TwinSums(
             tuple(a + b for a, b in zip(self.effects, other.effects, strict=True)),
             tuple(a + b for a, b in zip(self.causes, other.causes, strict=True)),
             None if self.shapley is None or other.shapley is None else self.shapley + other.shapley,
         )
 
 
-def estimate(population: Population, plan: Plan, first: int, last: int) -> Estimates:
+def estimate(population: Population, plan: TruthPlan, first: int, last: int) -> TwinSums:
     """The estimates from customers first..last-1; whole markets where customers are coupled."""
     twins = Twins(population, first, last)
     full = twins.everything_on()
@@ -93,7 +93,7 @@ def estimate(population: Population, plan: Plan, first: int, last: int) -> Estim
         bought = full.credited[..., [LAST_MOVE, LAST_MOVE_VALUE]].sum(axis=1, keepdims=True)
         credited = np.concatenate([full.credited, np.broadcast_to(bought, (*full.credited.shape[:2], 2))], axis=2)
         causes = [Moments.of(totals) for totals in by_group(credited)]
-    return Estimates(
+    return TwinSums(
         tuple(Moments.of(np.stack(collected, axis=1)) for collected in effects),
         tuple(causes),
         None if plan.shapley is None else _shapley(twins, full, plan.shapley),
@@ -125,7 +125,7 @@ def _shapley(twins: Twins, full: Outcomes, how: Shapley) -> Moments:
     return Moments.of(np.concatenate([values, everything], axis=2))
 
 
-def customers_at_once(population: Population, plan: Plan) -> int:
+def customers_at_once(population: Population, plan: TruthPlan) -> int:
     """How many customers one call of `estimate` shall simulate: what it holds in memory stays below some 100 MB."""
     n_channels = len(population.recipe.world.channels)
     n = max(64, min(4096, 2**19 // len(plan.switches)))

@@ -15,8 +15,8 @@ from journeysim.simulation.estimates import (
     CONVERSIONS,
     LOST_CONVERSIONS,
     MIN_UNITS,
-    Estimates,
-    Plan,
+    TruthPlan,
+    TwinSums,
     customers_at_once,
     estimate,
 )
@@ -101,10 +101,10 @@ def incremental_effects(
         raise InputError(f"n_customers is {n_customers}; a standard error needs two at least.")
     population = Population(Recipe(world, n_customers, horizon_days, seed))
     n_channels = len(world.channels)
-    plan = Plan(tuple(Switch((name,)) for name in world.channel_names) or (Switch(()),), causes=False)
+    plan = TruthPlan(tuple(Switch((name,)) for name in world.channel_names) or (Switch(()),), causes=False)
     step = customers_at_once(population, plan)
     parts = range(0, n_customers, step)
-    total: Estimates | None = None
+    total: TwinSums | None = None
     told = 0
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         each = pool.map(lambda first: estimate(population, plan, first, min(first + step, n_customers)), parts)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from journeysim.events import COLUMNS, KINDS, TIME
+from journeysim.event_columns import COLUMNS, KINDS, TIME
 from journeysim.moves import BASE, LOST
 from journeysim.simulation.rng import NUMBA_OPTIONS
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from journeysim.spec import World
 
 U64 = np.uint64
-TOUCH, STAGE, PURCHASE, PAIN, LOST_ROW, CSAT, NPS, REFERRAL = range(8)  # index into journeysim.events.KINDS
+TOUCH, STAGE, PURCHASE, PAIN, LOST_ROW, CSAT, NPS, REFERRAL = range(8)  # index into journeysim.event_columns.KINDS
 NONE = 255  # no channel, no pain point, no cause
 CAUSE_BASE = 0
 MICROSECONDS_PER_DAY = 86_400e6

@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from journeysim.errors import InputError
 from journeysim.log_directory import LogDirectory, write_manifest
-from journeysim.log_files import making
 from journeysim.log_parts import Part, PartWriter, is_whole, write_whole
+from journeysim.new_outputs import making
 from journeysim.simulation.plan import Plan, difference, plan_shards
 from journeysim.simulation.recipe import START, Recipe
 from journeysim.simulation.tasks import in_order, simulate_task, workers

@@ -18,9 +18,9 @@ from journeysim.simulation.estimates import (
     MIN_ORDERS,
     MIN_UNITS,
     VALUE_CONVERSIONS,
-    Estimates,
-    Plan,
     Shapley,
+    TruthPlan,
+    TwinSums,
     customers_at_once,
     estimate,
 )
@@ -95,7 +95,7 @@ def truth(
     threads = (os.cpu_count() or 1) if threads is None else threads
     whole_number("threads", threads, 1, 1024)
     days = world.horizon_days if horizon_days is None else horizon_days
-    plan = Plan(_switches(world, by, together), by_persona=by == "persona", shapley=_method(world, shapley))
+    plan = TruthPlan(_switches(world, by, together), by_persona=by == "persona", shapley=_method(world, shapley))
     population = Population(Recipe(world, max_customers, days, seed, start))
     rounds = _Rounds(population, plan, precision, max_customers)
     population.recipe = replace(population.recipe, n_customers=rounds.most)  # whole markets only
@@ -179,7 +179,7 @@ class _Rounds:
     Statistics 36:2), which starts at thousands of customers or 20 markets; the tests measure the coverage.
     """
 
-    def __init__(self, population: Population, plan: Plan, precision: float, max_customers: int) -> None:
+    def __init__(self, population: Population, plan: TruthPlan, precision: float, max_customers: int) -> None:
         self.precision = precision
         self.step = customers_at_once(population, plan)
         least, block, units = 2, 1, MIN_UNITS
@@ -203,7 +203,7 @@ class _Rounds:
         self.first = min(whole_steps, self.most)
         self.tracked = np.array([len(switch.channels) == 1 for switch in plan.switches])
 
-    def largest_error(self, total: Estimates) -> float:
+    def largest_error(self, total: TwinSums) -> float:
         """The largest standard error of a channel's effect, or Shapley value; NaN if one is unknown."""
         errors = [total.effects[0].ratio(LOST_CONVERSIONS, CONVERSIONS)[1][self.tracked]]
         if total.shapley is not None:
@@ -214,12 +214,12 @@ class _Rounds:
         """Conversions from which on an effect that was never seen is small enough to be called 0: the rule of three."""
         return RULE_OF_THREE / (Z95 * self.precision)
 
-    def is_precise(self, total: Estimates) -> bool:
+    def is_precise(self, total: TwinSums) -> bool:
         """Whether every error is small enough, and known well enough."""
         conversions = total.effects[0].totals[0, CONVERSIONS]
         return self.largest_error(total) <= self.precision and conversions >= self.conversions_needed()
 
-    def needed(self, total: Estimates, done: int) -> int | None:
+    def needed(self, total: TwinSums, done: int) -> int | None:
         """About how many customers the precision needs, by the error so far, which falls with the square root of their
         number; no fewer than an honest error needs. None if that is unknown.
         """
@@ -230,7 +230,7 @@ class _Rounds:
         share = max((largest / self.precision) ** 2, self.conversions_needed() / conversions)
         return max(math.ceil(done * share), self.least)
 
-    def next_goal(self, total: Estimates, done: int) -> int:
+    def next_goal(self, total: TwinSums, done: int) -> int:
         """Customers after the next round: as many as seem needed, in whole steps, and at most twice as many."""
         needed = self.needed(total, done)
         most = GROWTH * done

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from journeysim.simulation.estimates import Estimates, Plan
+    from journeysim.simulation.estimates import TruthPlan, TwinSums
     from journeysim.simulation.moments import Moments
     from journeysim.simulation.twin_runs import Switch
     from journeysim.spec import World
@@ -66,7 +66,7 @@ class Row(NamedTuple):
     standard_error: float | None
 
 
-def to_rows(world: World, plan: Plan, total: Estimates) -> tuple[Row, ...]:
+def to_rows(world: World, plan: TruthPlan, total: TwinSums) -> tuple[Row, ...]:
     """All that was estimated. A persona or a stage is None where the number is of all of them."""
     personas: list[str | None] = [None]
     if plan.by_persona:

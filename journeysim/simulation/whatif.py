@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -9,13 +10,16 @@ import numpy as np
 import polars as pl
 
 from journeysim.errors import InputError
-from journeysim.events import KINDS, microseconds
+from journeysim.event_columns import KINDS
+from journeysim.events import microseconds
 from journeysim.moves import LAPSED
-from journeysim.simulation.engine import simulate
+from journeysim.simulation.engine import CHUNK_CUSTOMERS, simulate
 from journeysim.simulation.engines import couples_customers
+from journeysim.simulation.recipe import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor
 
     from numpy.typing import NDArray
 
@@ -82,6 +86,8 @@ def simulate_changes(
     conversion_days: float,
     retention_days: float,
     seed: int,
+    executor: Executor | None = None,
+    threads: int | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> list[SimulatedChange]:
     """Simulate each scenario and the baseline on common random numbers, each on the engine that its world needs.
@@ -93,7 +99,58 @@ def simulate_changes(
 
     Parameters
     ----------
-    on_progress : called with the number of finished simulations, of one more than there are scenarios
+    executor, threads : who does the work, as in `simulate`; versions with desks gain from processes. No number depends
+        on it
+    on_progress : called with the number of customers finished, each time some are: of `n_customers` in every version
+        of the world, one more than there are scenarios
+
+    Raises
+    ------
+    InputError : as `changed_worlds`; executor and threads were both given
+    """
+    versions = changed_worlds(
+        world,
+        scenarios,
+        n_customers=n_customers,
+        conversion_days=conversion_days,
+        retention_days=retention_days,
+        seed=seed,
+    )
+    done = 0
+
+    def run(version: World) -> _Outcomes:
+        nonlocal done
+        log = simulate(
+            version,
+            n_customers=n_customers,
+            horizon_days=conversion_days + retention_days,
+            seed=seed,
+            executor=executor,
+            threads=threads,
+            chunk_customers=1 if version.has_desks else CHUNK_CUSTOMERS,  # 1 becomes one market: SimPy takes its time
+            on_progress=None if on_progress is None else lambda so_far: on_progress(done + so_far),
+        )
+        done += n_customers
+        return _outcomes(log, conversion_days, retention_days)
+
+    before = run(world)
+    groups = [_group_size(world, version, n_customers) for version in versions]
+    return [
+        _change(scenario.name, before, run(version), group)
+        for scenario, version, group in zip(scenarios, versions, groups, strict=True)
+    ]
+
+
+def changed_worlds(
+    world: World,
+    scenarios: Sequence[Scenario],
+    *,
+    n_customers: int,
+    conversion_days: float,
+    retention_days: float,
+    seed: int,
+) -> list[World]:
+    """The world of each scenario, after all checks that `simulate_changes` makes before it simulates.
 
     Raises
     ------
@@ -105,24 +162,14 @@ def simulate_changes(
             raise InputError(f"{name} is {days}; it must be a positive number of days.")
     if n_customers < 2:
         raise InputError(f"n_customers is {n_customers}; a standard error needs two at least.")
-    if len({scenario.name for scenario in scenarios}) < len(scenarios):
-        raise InputError("Two scenarios share a name; give each its own.")
+    twice = [name for name, times in Counter(scenario.name for scenario in scenarios).items() if times > 1]
+    if twice:
+        raise InputError(f"Two scenarios share a name, {twice[0]!r}; give each its own.")
     versions = [scenario.apply(world) for scenario in scenarios]
-    groups = [_group_size(world, version, n_customers) for version in versions]
-
-    def run(version: World) -> _Outcomes:
-        horizon = conversion_days + retention_days
-        log = simulate(version, n_customers=n_customers, horizon_days=horizon, seed=seed)
-        return _outcomes(log, conversion_days, retention_days)
-
-    before, changes = run(world), []
-    for i, (scenario, version, group) in enumerate(zip(scenarios, versions, groups, strict=True)):
-        if on_progress:
-            on_progress(i + 1)
-        changes.append(_change(scenario.name, before, run(version), group))
-    if on_progress:
-        on_progress(len(scenarios) + 1)
-    return changes
+    for version in (world, *versions):
+        Recipe(version, n_customers, conversion_days + retention_days, seed)
+        _group_size(world, version, n_customers)
+    return versions
 
 
 def changes_table(changes: Sequence[SimulatedChange]) -> pl.DataFrame:
