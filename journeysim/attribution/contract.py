@@ -88,8 +88,8 @@ def make_journeys(
     codes = np.array([channels.index(name) for path in paths for name in path], dtype=np.int32)
     offsets = np.concatenate([[0], np.cumsum([len(path) for path in paths])]).astype(np.int64)
     ages = np.concatenate([np.zeros(0), *(np.arange(len(path), 0, -1.0) for path in paths)])
-    columns = (np.array(column, dtype=np.float64) for column in (conversions, nulls, value))
-    return Journeys(channels, codes, offsets, *columns, ages_days=ages)
+    weights = [np.array(column, dtype=np.float64) for column in (conversions, nulls, value)]
+    return Journeys(channels, codes, offsets, weights[0], weights[1], weights[2], ages_days=ages)
 
 
 def small_journeys() -> Journeys:

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 class BackwardsElimination:
     """Take the last channel off a path, then the one before: each is credited with what the model loses by it.
 
-    With f the modelled probability to convert, and c(1), ..., c(n) the channels of a journey in the order of their first
-    touch, the score of c(i) is f{c(1..i)} - f{c(1..i-1)}: its gain given what came before it. A converting journey is
-    split in proportion to the scores above zero; what f expects without any touch is left out. Where adding a channel
-    lowers f it gets nothing from that journey, and a note says for how many conversions that was so.
+    With f the modelled probability to convert, and c(1), ..., c(n) the channels of a journey in the order of their
+    first touch, the score of c(i) is f{c(1..i)} - f{c(1..i-1)}: its gain given what came before it. A converting
+    journey is split in proportion to the scores above zero; what f expects without any touch is left out. Where adding
+    a channel lowers f it gets nothing from that journey, and a note says for how many conversions that was so.
 
     Shender et al. eliminate touch by touch in a Poisson process with effects that change in time. Here f is a ridge
     logistic regression on the set of channels met, or your own model of sets; times are not used, and a second touch of

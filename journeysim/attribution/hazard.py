@@ -113,7 +113,7 @@ class AdditiveHazard:
             missing = [name for name in journeys.channels if name not in given]
             if missing:
                 raise InputError(f"AdditiveHazard: half_life_days has none for channel {missing[0]!r}.")
-            return np.log(2) / np.array([given[name] for name in journeys.channels], dtype=np.float64)
+            return np.asarray(np.log(2) / np.array([given[name] for name in journeys.channels], dtype=np.float64))
         return np.full(len(journeys.channels), np.log(2) / given)
 
     @staticmethod
@@ -190,7 +190,7 @@ class _Touches:
         return self.per_channel(self.at_risk * -np.expm1(-omega[self.codes] * self.ages))
 
     def responsibilities(self, strength: FloatArray, omega: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """(T,) responsibilities and (J,) log hazards at the end of each journey; by logs, so that nothing underflows."""
+        """(T,) responsibilities and (J,) log hazards at the ends of journeys; by logs, so that nothing underflows."""
         level = np.log(np.maximum(strength * omega, 1e-300))
         terms = level[self.codes] - omega[self.codes] * self.ages
         largest = np.maximum.reduceat(terms, self.starts)

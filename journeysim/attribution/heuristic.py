@@ -61,7 +61,8 @@ class LastNonDirect:
     direct: tuple[str, ...] = ("direct", "(direct)", "(direct) / (none)")
 
     def __post_init__(self) -> None:
-        if isinstance(self.direct, str) or not self.direct:
+        direct: object = self.direct  # a caller may have passed one name instead of several
+        if isinstance(direct, str) or not direct:
             raise InputError(f"LastNonDirect: direct must be a tuple of channel names, got {self.direct!r}.")
 
     def attribute(self, journeys: Journeys) -> Attribution:

@@ -72,22 +72,20 @@ class BaggedLogistic:
         require_both_outcomes(journeys, "BaggedLogistic")
         coalitions = Coalitions.of(journeys)
         members = coalitions.members.astype(np.float64)
-        met = coalitions.members[coalitions.weight > 0].any(axis=0)
-        bags = self._bags(coalitions) & met
+        met: BoolArray = np.asarray(coalitions.members[coalitions.weight > 0].any(axis=0))
+        bags: BoolArray = self._bags(coalitions) & met
         missing = np.flatnonzero(met & ~bags.any(axis=0))
-        if len(missing):
+        if missing.size:
             raise InputError(
-                f"BaggedLogistic: channel {journeys.channels[missing[0]]!r} is in none of the {self.n_bags} bags. Raise "
-                "n_bags or channel_share."
+                f"BaggedLogistic: channel {journeys.channels[missing[0]]!r} is in none of the {self.n_bags} bags. "
+                "Raise n_bags or channel_share."
             )
         total = np.zeros(len(met))
         for bag in np.unique(bags, axis=0):
             times = int((bags == bag).all(axis=1).sum())  # small sets of channels come up again and again
-            x = members[:, bag]
-            total[bag] += (
-                times * fit_logistic(x, coalitions.conversions, coalitions.nulls, ridge=self.ridge).coefficients
-            )
-        return total / np.maximum(bags.sum(axis=0), 1)
+            fit = fit_logistic(members[:, bag], coalitions.conversions, coalitions.nulls, ridge=self.ridge)
+            total[bag] += times * fit.coefficients
+        return np.asarray(total / np.maximum(bags.sum(axis=0), 1))
 
     def _bags(self, coalitions: Coalitions) -> BoolArray:
         """(n_bags, C) which channel is in which bag."""
@@ -95,7 +93,7 @@ class BaggedLogistic:
         for signature in coalitions.signatures():
             key = int.from_bytes(blake2b(repr(signature).encode(), digest_size=8).digest())
             draws.append(np.random.default_rng([self.seed, key]).random(self.n_bags))
-        return np.array(draws).T.reshape(self.n_bags, -1) < self.channel_share
+        return np.asarray(np.array(draws).T.reshape(self.n_bags, -1) < self.channel_share)
 
     def attribute(self, journeys: Journeys) -> Attribution:
         """Fit the bags and split each converting journey by the coefficients of its channels.

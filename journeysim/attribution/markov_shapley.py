@@ -116,7 +116,7 @@ class _Chain:
 
     @property
     def n_players(self) -> int:
-        return self.contains.shape[1]
+        return int(self.contains.shape[1])
 
     def all_worths(self) -> FloatArray:
         masks = np.arange(2**self.n_players)

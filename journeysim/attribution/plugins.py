@@ -54,7 +54,7 @@ def load_plugin(point: EntryPoint) -> Method:
     except Exception as error:
         raise InputError(
             f"The attribution method {point.name!r} of {distribution(point)} ({point.value}) cannot be loaded: "
-            f"{type(error).__name__}: {error}. Update or uninstall {distribution(point)}; other methods are not affected."
+            f"{type(error).__name__}: {error}. Update or uninstall {distribution(point)}; other methods go on working."
         ) from error
     if isinstance(loaded, Method):
         return replace(loaded, provided_by=distribution(point))

@@ -143,7 +143,7 @@ _METHODS: dict[str, Method] = {
         PropensityWeighted,
         paper="Hirano, Imbens & Ridder 2003, Econometrica 71(4); Dalessandro et al. 2012, ADKDD",
         assumes="given the other channels met, exposure is as good as random",
-        misleads="what decides exposure outside the log (intent, targeting) stays in the effect; journeys have different lengths",
+        misleads="what decides exposure but is not in the log (intent, targeting) stays in the effect",
         needs=frozenset({"nulls"}),
     ),
 }

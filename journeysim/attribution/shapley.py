@@ -182,7 +182,7 @@ class _Observed:
 
     @property
     def n_players(self) -> int:
-        return self.members.shape[1]
+        return int(self.members.shape[1])
 
     def all_worths(self) -> FloatArray:
         n = self.n_players
