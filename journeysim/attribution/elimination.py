@@ -37,7 +37,7 @@ class BackwardsElimination:
     Attributes
     ----------
     model : from a frozenset of channel names to the probability to convert; None: ridge logistic regression
-    ridge : penalty on squared coefficients, per journey, > 0
+    ridge : penalty on squared coefficients, > 0: see `regression.fit_logistic`
 
     Source: Shender, Nasiri Amini, Bao, Dikmen, Richardson & Wang 2023, Journal of Data Science, "A Time To Event
     Framework For Multi-touch Attribution" (arXiv 2009.08432), the credit assignment.

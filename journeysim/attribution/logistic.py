@@ -40,7 +40,7 @@ class BaggedLogistic:
     ----------
     n_bags : how many regressions, >= 1
     channel_share : probability of a channel to be in a bag, in (0, 1]; 1 is one plain regression
-    ridge : penalty on squared coefficients, per journey, > 0
+    ridge : penalty on squared coefficients, > 0: see `regression.fit_logistic`
     seed : of the bags
 
     Source: Shao & Li 2011, KDD, "Data-driven multi-touch attribution models", section 3.1; the split of each journey

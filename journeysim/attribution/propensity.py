@@ -35,7 +35,7 @@ class PropensityWeighted:
 
     Attributes
     ----------
-    ridge : penalty on squared coefficients of the propensity model, per journey, > 0
+    ridge : penalty on squared coefficients of the propensity model, > 0: see `regression.fit_logistic`
     trim : propensities below this or above 1 - trim have no overlap, in [0, .5)
 
     Source: Hirano, Imbens & Ridder 2003, Econometrica 71(4) (weights); Crump, Hotz, Imbens & Mitnik 2009, Biometrika
