@@ -42,8 +42,8 @@ class LogisticFit:
 
 
 def sigmoid(log_odds: FloatArray) -> FloatArray:
-    """1 / (1 + exp(-log_odds)), without overflow."""
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * log_odds)))
+    """1 / (1 + exp(-log_odds)), without overflow, and with all digits where it is tiny."""
+    return np.asarray(np.exp(-np.logaddexp(0, -log_odds)))
 
 
 def fit_logistic(x: FloatArray, successes: FloatArray, failures: FloatArray, *, ridge: float) -> LogisticFit:
@@ -81,9 +81,11 @@ def fit_logistic(x: FloatArray, successes: FloatArray, failures: FloatArray, *, 
 
     value = objective(theta)
     for _ in range(MAX_STEPS):
-        p = sigmoid(design @ theta)
-        gradient = design.T @ (weight * p - successes) / total + penalty * theta
-        hessian = (design * (weight * p * (1 - p) / total)[:, None]).T @ design + np.diag(penalty)
+        log_odds = design @ theta
+        p, q = sigmoid(log_odds), sigmoid(-log_odds)
+        # weight p - successes, without the cancellation where almost all are successes
+        gradient = design.T @ (failures * p - successes * q) / total + penalty * theta
+        hessian = (design * (weight * p * q / total)[:, None]).T @ design + np.diag(penalty)
         step = np.linalg.solve(hessian, gradient)
         # Newton doubles the digits: after a step of 1e-7 some 1e-14 is left. Or nothing more can be gained: where one
         # journey in a million converts, rounding alone makes longer steps than that.
