@@ -53,7 +53,7 @@ def test_every_registered_method_keeps_the_contract(method, name):
     check_property(method_info(method).factory(), name)
 
 
-@pytest.mark.parametrize("method", OTHER_SETTINGS, ids=str)
+@pytest.mark.parametrize("method", OTHER_SETTINGS, ids=lambda method: type(method).__name__)
 def test_other_settings_keep_the_contract(method):
     check_method(method)
 
