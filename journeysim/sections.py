@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from journeysim.attribution import attribute, methods
+from journeysim.attribution import attribute
 from journeysim.forecasts import conversion_curve, signed
 from journeysim.plots import METHODS, attribution_chart, curve_chart, forecast_chart, stage_map
 from journeysim.report import Section, Table, probability
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from journeysim.simulation import IncrementalEffects, SimulatedChange
     from journeysim.stage_history import StageHistory
 
+STANDARD_METHODS = ("first_touch", "last_touch", "linear", "position_based", "time_decay", "markov")
+"""What a report sets side by side: the methods that most teams know. All of the registry would be a crowd."""
 WHY_THEY_DIFFER = (
     "What forecast and simulation cannot agree on is what a stage model leaves out. It takes the hazard of a move to "
     "be the same throughout a stay. In the simulated world it is not: the influence of contacts builds up and fades, "
@@ -50,8 +52,8 @@ CHANGES = {
 
 
 def attributions(journeys: Journeys) -> dict[str, Attribution]:
-    """What every method of the registry says of the journeys."""
-    return {method: attribute(journeys, method) for method in methods()}
+    """What the standard methods say of the journeys."""
+    return {method: attribute(journeys, method) for method in STANDARD_METHODS}
 
 
 def attribution_table(results: Mapping[str, Attribution]) -> pl.DataFrame:

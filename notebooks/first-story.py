@@ -33,7 +33,6 @@ from journeysim import (
     forecast,
     improve_stage,
     incremental_effects,
-    methods,
     simulate,
     simulate_changes,
     to_journeys,
@@ -104,7 +103,8 @@ for row in before.iter_rows(named=True):
 
 # %%
 journeys = to_journeys(log)
-credit = {method: attribute(journeys, method) for method in methods()}
+known = ("first_touch", "last_touch", "linear", "position_based", "time_decay", "markov")
+credit = {method: attribute(journeys, method) for method in known}
 truth = incremental_effects(world, n_customers=CUSTOMERS, horizon_days=DAYS, seed=SEED)
 attribution_chart(journeys.channels, {name: result.share for name, result in credit.items()}, truth=truth)
 

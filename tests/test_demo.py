@@ -5,13 +5,13 @@ import pytest
 from pages import Page, assert_self_contained
 from typer.testing import CliRunner
 
-from journeysim.attribution import methods
 from journeysim.bayes import Posterior
 from journeysim.cli import app
 from journeysim.demo import SCENARIOS, WORLD
 from journeysim.forecasts import forecast, signed
 from journeysim.log_files import read_log
 from journeysim.plots import METHODS
+from journeysim.sections import STANDARD_METHODS
 from journeysim.worlds import load
 
 TABLES = {
@@ -70,9 +70,9 @@ def test_tables_have_the_documented_columns_and_no_gaps(tables):
         assert not any(column.has_nulls() for column in tables[name]), name
 
 
-def test_every_method_stands_beside_the_truth(tables):
+def test_every_standard_method_stands_beside_the_truth(tables):
     credit = tables["attribution"]
-    assert tuple(credit["method"].unique(maintain_order=True)) == methods()
+    assert tuple(credit["method"].unique(maintain_order=True)) == STANDARD_METHODS
     shares = credit.group_by("method").agg(pl.col("share").sum())["share"]
     assert shares.to_list() == pytest.approx([1.0] * len(shares))
     assert set(tables["truth"]["channel"]) == set(load(WORLD).channel_names)

@@ -1,49 +1,214 @@
-"""The methods by name: the one place that lists them, and where a user adds their own."""
+"""The methods by name: the one place that lists them, and where users and other distributions add their own."""
 
 from __future__ import annotations
 
 from difflib import get_close_matches
+from functools import cache
 from typing import TYPE_CHECKING
+from warnings import warn
 
-from journeysim.attribution.heuristic import FirstTouch, LastTouch, Linear, PositionBased, TimeDecay
+import polars as pl
+
+from journeysim.attribution.any_touch import AnyTouch
+from journeysim.attribution.base import Attribution, Attributor
+from journeysim.attribution.elimination import BackwardsElimination
+from journeysim.attribution.hazard import AdditiveHazard
+from journeysim.attribution.heuristic import (
+    FirstTouch,
+    LastNonDirect,
+    LastTouch,
+    Linear,
+    PositionBased,
+    TimeDecay,
+    WShaped,
+)
+from journeysim.attribution.logistic import BaggedLogistic
+from journeysim.attribution.markov_shapley import MarkovShapley
+from journeysim.attribution.method import Method
+from journeysim.attribution.plugins import PluginWarning, found_plugins, load_plugin
+from journeysim.attribution.probabilistic import SimpleProbabilistic
+from journeysim.attribution.propensity import PropensityWeighted
 from journeysim.attribution.removal import RemovalEffect
+from journeysim.attribution.shapley import OrderedShapley, SetShapley, SimplifiedShapley
 from journeysim.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from importlib.metadata import EntryPoint
 
-    from journeysim.attribution.base import Attribution, Attributor
     from journeysim.journeys import Journeys
 
-_METHODS: dict[str, Callable[[], Attributor]] = {
-    "first_touch": FirstTouch,
-    "last_touch": LastTouch,
-    "linear": Linear,
-    "position_based": PositionBased,
-    "time_decay": TimeDecay,
-    "markov": RemovalEffect,
+_METHODS: dict[str, Method] = {
+    "first_touch": Method(
+        FirstTouch,
+        assumes="the first touch decides, what follows only harvests",
+        misleads="praises channels that reach many people early, whether they persuade or not",
+    ),
+    "last_touch": Method(
+        LastTouch,
+        assumes="the last touch decides, what came before did nothing",
+        misleads="praises retargeting and search for the own brand, which meet customers who buy anyway",
+    ),
+    "last_non_direct": Method(
+        LastNonDirect,
+        assumes="as last touch, and a direct visit is the echo of an earlier touch",
+        misleads="as last touch; and where direct visits come from offline advertising, online channels get its credit",
+    ),
+    "any_touch": Method(
+        AnyTouch,
+        assumes="being met on the way to a conversion is what counts",
+        misleads="a channel that everybody meets gets most, though it may do nothing",
+    ),
+    "linear": Method(
+        Linear,
+        assumes="every touch does the same",
+        misleads="a channel earns more by touching more often",
+    ),
+    "position_based": Method(
+        PositionBased,
+        assumes="opening and closing a journey matter most, in shares fixed beforehand",
+        misleads="the shares .4, .2, .4 are a convention, not an estimate",
+    ),
+    "w_shaped": Method(
+        WShaped,
+        assumes="as position-based, with the middle touch as a third key moment",
+        misleads="the middle touch of a path is rarely the moment when a lead was made",
+    ),
+    "time_decay": Method(
+        TimeDecay,
+        assumes="influence fades with a known half-life, the same for all channels",
+        misleads="like last touch when the half-life is short against the journey",
+        needs=frozenset({"times"}),
+    ),
+    "markov": Method(
+        RemovalEffect,
+        paper="Anderl, Becker, von Wangenheim & Schumann 2016, IJRM 33(3)",
+        assumes="customers move as the fitted chain does, and without a channel they leave",
+        misleads="gives much to every channel that is often met, causal or not; high orders become any touch",
+    ),
+    "markov_shapley": Method(
+        MarkovShapley,
+        paper="the removal game of Anderl et al. 2016, Shapley value",
+        assumes="as markov, and channels share alike in each walk that meets them",
+        misleads="as any touch: nothing tells a channel that persuades from one that is merely met",
+    ),
+    "shapley_simplified": Method(
+        SimplifiedShapley,
+        paper="Zhao, Mahboobi & Bagheri 2018, arXiv 1804.05327",
+        assumes="a journey converts only with all of its channels together",
+        misleads="ignores journeys that do not convert, so companions share alike with causes",
+    ),
+    "shapley_ordered": Method(
+        OrderedShapley,
+        paper="Zhao, Mahboobi & Bagheri 2018, arXiv 1804.05327",
+        assumes="as shapley_simplified; its table by touchpoint adds where in the journey",
+        misleads="by channel it says the same as shapley_simplified",
+    ),
+    "shapley": Method(
+        SetShapley,
+        paper="Shapley 1953; Dalessandro, Perlich, Stitelman & Provost 2012, ADKDD",
+        assumes="customers who met different sets of channels are alike otherwise",
+        misleads="rates of rare sets are noise, and credit can be negative where a channel meets poor prospects",
+        may_be_negative=True,
+    ),
+    "probabilistic": Method(
+        SimpleProbabilistic,
+        paper="Shao & Li 2011, KDD, section 3.2",
+        assumes="customers who met different pairs of channels are alike otherwise; no effects of three or more",
+        misleads="a channel shown to good prospects has a high rate and gets credit for it",
+        may_be_negative=True,
+    ),
+    "logistic": Method(
+        BaggedLogistic,
+        paper="Shao & Li 2011, KDD, section 3.1",
+        assumes="channels add up in log odds, and nothing else drives both exposure and conversion",
+        misleads="targeting looks like effect; and who converts early meets fewer channels, which looks like harm",
+        needs=frozenset({"nulls"}),
+    ),
+    "additive_hazard": Method(
+        AdditiveHazard,
+        paper="Zhang, Wei & Ren 2014, ICDM",
+        assumes="hazards of touches add up and fade exponentially; nobody converts without a touch",
+        misleads="credits conversions that would have happened anyway to whatever touch was recent",
+        needs=frozenset({"times"}),
+    ),
+    "backwards_elimination": Method(
+        BackwardsElimination,
+        paper="Shender et al. 2023, Journal of Data Science, arXiv 2009.08432",
+        assumes="the model of conversion is causal, and later touches need earlier ones, not the reverse",
+        misleads="between two that do the same, the earlier one gets nearly all",
+        needs=frozenset({"nulls"}),
+    ),
+    "propensity": Method(
+        PropensityWeighted,
+        paper="Hirano, Imbens & Ridder 2003, Econometrica 71(4); Dalessandro et al. 2012, ADKDD",
+        assumes="given the other channels met, exposure is as good as random",
+        misleads="what decides exposure but is not in the log (intent, targeting) stays in the effect",
+        needs=frozenset({"nulls"}),
+    ),
 }
 
 
 def methods() -> tuple[str, ...]:
-    """Names of the registered methods.
+    """Names of the registered methods, those of other distributions last; none of those is imported.
+
+    `method_table()` says where each comes from, what it assumes and when it misleads.
 
     >>> "markov" in methods()
     True
     """
-    return tuple(_METHODS)
+    return (*_METHODS, *_plugins_now())
 
 
-def register(name: str, factory: Callable[[], Attributor]) -> None:
-    """Add a method under a new name; `factory` makes it with its default settings.
+def method_info(name: str) -> Method:
+    """What the registry knows of a method.
+
+    Raises
+    ------
+    InputError : for an unknown name, or a method of another distribution that cannot be loaded
+    """
+    if name in _METHODS:
+        return _METHODS[name]
+    plugins = _plugins_now()
+    if name in plugins:
+        return load_plugin(plugins[name])
+    near = get_close_matches(name, methods(), n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise InputError(f"Unknown attribution method {name!r}.{hint} Methods: {', '.join(methods())}.")
+
+
+def method_table() -> pl.DataFrame:
+    """One row per method: method, paper, assumes, misleads, needs, may_be_negative, provided_by.
+
+    A method of another distribution that cannot be loaded is left out, with a `PluginWarning` that says why.
+    """
+    rows = []
+    for name in methods():
+        try:
+            info = method_info(name)
+        except InputError as error:
+            warn(str(error), PluginWarning, stacklevel=2)
+            continue
+        needs = ", ".join(sorted(info.needs))
+        rows.append((name, info.paper, info.assumes, info.misleads, needs, info.may_be_negative, info.provided_by))
+    columns = ["method", "paper", "assumes", "misleads", "needs", "may_be_negative", "provided_by"]
+    return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def register(name: str, factory: Callable[[], Attributor] | Method) -> None:
+    """Add a method under a new name, for this process.
+
+    Parameters
+    ----------
+    factory : makes the method with its default settings; or a `Method` that also says what to think of it
 
     Raises
     ------
     InputError : if the name is taken
     """
-    if name in _METHODS:
+    if name in methods():
         raise InputError(f"There is an attribution method {name!r} already; register yours under another name.")
-    _METHODS[name] = factory
+    _METHODS[name] = factory if isinstance(factory, Method) else Method(factory, provided_by="register()")
 
 
 def attribute(journeys: Journeys, method: str | Attributor = "markov") -> Attribution:
@@ -56,12 +221,32 @@ def attribute(journeys: Journeys, method: str | Attributor = "markov") -> Attrib
 
     Raises
     ------
-    InputError : for an unknown name, journeys without conversions, or whatever the method refuses
+    InputError : for an unknown name, journeys without conversions, a method of another distribution that does not keep
+        the protocol, or whatever the method refuses
     """
-    if isinstance(method, str):
-        if method not in _METHODS:
-            near = get_close_matches(method, _METHODS, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise InputError(f"Unknown attribution method {method!r}.{hint} Methods: {', '.join(_METHODS)}.")
-        method = _METHODS[method]()
-    return method.attribute(journeys)
+    if not isinstance(method, str):
+        return method.attribute(journeys)
+    info = method_info(method)
+    made = info.factory()
+    if not isinstance(made, Attributor):
+        raise InputError(
+            f"The attribution method {method!r} of {info.provided_by} makes {type(made).__name__}, which has no "
+            "attribute(journeys)."
+        )
+    credit: object = made.attribute(journeys)
+    if not isinstance(credit, Attribution):
+        raise InputError(
+            f"The attribution method {method!r} of {info.provided_by} returned {type(credit).__name__}, not an "
+            "Attribution."
+        )
+    return credit
+
+
+def _plugins_now() -> dict[str, EntryPoint]:
+    return {name: point for name, point in _plugins().items() if name not in _METHODS}
+
+
+@cache
+def _plugins() -> dict[str, EntryPoint]:
+    """Looked for once, when first asked: reading the metadata of all distributions takes a while."""
+    return found_plugins(_METHODS)
