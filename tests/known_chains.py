@@ -62,7 +62,7 @@ def random_chain(rng, n_channels=6, rare=0.01):
     moves *= (rng.uniform(0.4, 0.7, n_channels) / moves.sum(axis=1))[:, None]
     ends = 1 - moves.sum(axis=1)
     return KnownChain(
-        tuple(f"channel {c}" for c in range(n_channels - 1)) + ("rare",),
+        (*(f"channel {c}" for c in range(n_channels - 1)), "rare"),
         popular,
         moves,
         ends * rng.uniform(0.1, 0.5, n_channels),

@@ -1,9 +1,12 @@
-"""Attribution: which channels are credited with the conversions, by heuristics and by Markov removal effects."""
+"""Attribution: which channels are credited with the conversions, by heuristics and removal effects, and how surely."""
 
 from journeysim.attribution.base import Attribution, Attributor, require_conversions
+from journeysim.attribution.bootstrap import bootstrap_attribution
 from journeysim.attribution.heuristic import FirstTouch, LastTouch, Linear, PositionBased, TimeDecay
+from journeysim.attribution.posterior import posterior_attribution
 from journeysim.attribution.registry import attribute, methods, register
 from journeysim.attribution.removal import RemovalEffect
+from journeysim.attribution.uncertainty import UncertainAttribution
 
 __all__ = [
     "Attribution",
@@ -14,8 +17,11 @@ __all__ = [
     "PositionBased",
     "RemovalEffect",
     "TimeDecay",
+    "UncertainAttribution",
     "attribute",
+    "bootstrap_attribution",
     "methods",
+    "posterior_attribution",
     "register",
     "require_conversions",
 ]

@@ -11,7 +11,14 @@ from scipy.sparse import csr_array, vstack
 from journeysim.attribution.chain_draws import ChainDraws, DrawnEffects, blocks
 from journeysim.attribution.registry import attribute
 from journeysim.attribution.removal import RemovalEffect
-from journeysim.attribution.uncertainty import UncertainAttribution, check_draws, in_proportion
+from journeysim.attribution.uncertainty import (
+    UncertainAttribution,
+    check_draws,
+    hidden_spread,
+    in_proportion,
+    refuse_stray_value,
+    silent,
+)
 from journeysim.errors import InputError
 from journeysim.markov import DENSE_STATES
 
@@ -37,7 +44,7 @@ def bootstrap_attribution(
     seed: int,
     resampling: Resampling = "poisson",
     n_draws: int = 1_000,
-    on_progress: Callable[[int], None] = lambda done: None,
+    on_progress: Callable[[int], None] | None = None,
 ) -> UncertainAttribution:
     """Attribution by any method, with what it gives on journeys drawn anew from those seen.
 
@@ -63,18 +70,20 @@ def bootstrap_attribution(
     Programs in Biomedicine 83(1).
     """
     check_draws(n_draws, seed)
+    report = on_progress or silent
     point = attribute(journeys, method)
     again = Resampler.of(journeys, resampling, seed)
+    notes = hidden_spread(journeys)
     settings = {"seed": seed, "resampling": resampling}
     # Equal to a fresh one: whatever else the method can be set to, this is the plain removal effect of order 1.
     if (method == "markov" or method == RemovalEffect()) and len(journeys.channels) <= DENSE_STATES:
-        effects = _order_one(journeys, again, n_draws, on_progress)
-        return UncertainAttribution.from_effects(point, effects, source="bootstrap", settings=settings)
+        effects = _order_one(journeys, again, n_draws, report)
+        return UncertainAttribution.from_effects(point, effects, source="bootstrap", settings=settings, notes=notes)
     results = []
     for draw in range(n_draws):
         conversions, nulls, value = again.draw(draw)
         results.append(attribute(replace(journeys, conversions=conversions, nulls=nulls, value=value), method))
-        on_progress(draw + 1)
+        report(draw + 1)
     return UncertainAttribution(
         point=point,
         source="bootstrap",
@@ -83,6 +92,7 @@ def bootstrap_attribution(
         removal_effects=_stack(results, "removal_effects"),
         removal_effects_value=_stack(results, "removal_effects_value"),
         settings=settings,
+        notes=notes,
     )
 
 
@@ -124,10 +134,7 @@ class Resampler:
                 f"Bootstrap: journey {j} has {seen[0, j]:g} conversions and {seen[1, j]:g} nulls; a multinomial draws "
                 "whole journeys. Use resampling='poisson'."
             )
-        stray = np.flatnonzero((journeys.conversions == 0) & (journeys.value != 0))
-        if len(stray):
-            j = int(stray[0])
-            raise InputError(f"Journey {j} has value {journeys.value[j]:g} but no conversion; a value needs one.")
+        refuse_stray_value(journeys)
         return cls(seen, journeys.value, resampling, seed)
 
     def draw(self, draw: int) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -159,26 +166,34 @@ class Resampler:
         return counts[0], counts[1], counts[0] * each
 
 
-def _order_one(journeys: Journeys, again: Resampler, n_draws: int, on_progress: Callable[[int], None]) -> DrawnEffects:
+def _order_one(journeys: Journeys, again: Resampler, n_draws: int, report: Callable[[int], None]) -> DrawnEffects:
     """Removal effects of the chain of order 1 of every resample."""
     n_channels = len(journeys.channels)
-    paths = _Steps.of(journeys)
+    paths = Steps.of(journeys)
     done, parts = 0, []
     for size in blocks(n_draws, max(4 * journeys.n_journeys, n_channels * n_channels)):
-        # (J, size): how often journey j occurs in each resample. Journeys in rows, for a sparse product adds row to row.
+        # (J, size): how often each journey occurs in each resample; sparse products add row to row
         conversions, nulls, value = (
             np.ascontiguousarray(np.transpose(column))
             for column in zip(*(again.draw(draw) for draw in range(done, done + size)), strict=True)
         )
         parts.append(paths.chains(conversions, nulls, value).removal_effects())
         done += size
-        on_progress(done)
+        report(done)
     return DrawnEffects.join(parts)
 
 
 @dataclass(frozen=True, slots=True)
-class _Steps:
-    """What each of J journeys adds to the counts: sparse (M, J) moves, (C, J) starts and ends; M moves from, to."""
+class Steps:
+    """What each of J journeys adds to the counts of a chain of order 1, so that any weights are counted in one product.
+
+    Attributes
+    ----------
+    origins, targets : (M,) the moves that occur
+    counted : sparse (C + M + C, J), how often journey j begins in each channel, makes each move, ends in each channel
+    ends : sparse (C, J), the last rows of these
+    n_channels : C
+    """
 
     origins: NDArray[np.int64]
     targets: NDArray[np.int64]
@@ -187,7 +202,8 @@ class _Steps:
     n_channels: int
 
     @classmethod
-    def of(cls, journeys: Journeys) -> _Steps:
+    def of(cls, journeys: Journeys) -> Steps:
+        """Look through all paths once."""
         n_channels, n_journeys = len(journeys.channels), journeys.n_journeys
         lengths = np.diff(journeys.offsets)
         owner = np.repeat(np.arange(n_journeys), lengths)

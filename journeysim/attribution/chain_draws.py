@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     BoolArray = NDArray[np.bool_]
 
 BLOCK_ENTRIES: Final = 2_000_000
-"""Entries of the matrices inverted in one call: 16 MB each, so that what one step writes the next finds in the cache."""
+"""Entries of the matrices inverted in one call, 16 MB: bounds the memory, and caches like it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

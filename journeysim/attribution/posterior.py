@@ -9,7 +9,13 @@ import numpy as np
 
 from journeysim.attribution.chain_draws import ChainDraws, DrawnEffects, blocks
 from journeysim.attribution.removal import RemovalEffect
-from journeysim.attribution.uncertainty import UncertainAttribution, check_draws
+from journeysim.attribution.uncertainty import (
+    UncertainAttribution,
+    check_draws,
+    hidden_spread,
+    refuse_stray_value,
+    silent,
+)
 from journeysim.errors import InputError
 from journeysim.markov import DENSE_STATES, count_transitions
 
@@ -35,7 +41,7 @@ def posterior_attribution(
     prior: float = 0.5,
     support: Support = "observed",
     n_draws: int = 1_000,
-    on_progress: Callable[[int], None] = lambda done: None,
+    on_progress: Callable[[int], None] | None = None,
 ) -> UncertainAttribution:
     """Markov attribution with its posterior: what the counts leave open about the chain, and so about the credit.
 
@@ -61,6 +67,7 @@ def posterior_attribution(
     Source: Dirichlet posterior of a Markov chain, Strelioff, Crutchfield & Hubler 2007, Physical Review E 76:011106.
     """
     check_draws(n_draws, seed)
+    report = on_progress or silent
     if not 0 <= prior < np.inf:
         raise InputError(f"posterior_attribution: prior must be a number >= 0, got {prior!r}.")
     if support not in ("observed", "all"):
@@ -85,20 +92,14 @@ def posterior_attribution(
     for size in blocks(n_draws, n_states * n_states):
         parts.append(rows.draw(rng, size, worth).removal_effects())
         done += size
-        on_progress(done)
+        report(done)
     effects = DrawnEffects.join(parts)
-    notes = []
-    if worth.spread_unknown:
-        notes.append(
-            "Each of these paths stands alone with its last channel, so nothing shows how much values differ: "
-            "intervals of value leave that out."
-        )
     return UncertainAttribution.from_effects(
         point,
         effects,
         source="posterior",
         settings={"seed": seed, "prior": prior, "support": support},
-        notes=tuple(notes),
+        notes=hidden_spread(journeys),
     )
 
 
@@ -166,37 +167,31 @@ class _Worth:
 
     mean: FloatArray
     error: FloatArray
-    spread_unknown: bool
 
     @classmethod
     def of(cls, journeys: Journeys, counts: TransitionCounts) -> _Worth:
-        """Means by state; the spread of single values by the last channel, which all states that end in it share.
+        """Means by state; the variance of single values by the last channel, which all states that end in it share.
 
-        The variance of a value is estimated from rows of w_j conversions with mean m_j: if single values have variance
-        s2, m_j has s2 / w_j, so that sum w_j (m_j - m)^2 / (J - 1) is unbiased. It takes one pseudo-observation from
-        the variance of all channels together, since some channels close two or three conversions only.
+        Every conversion of a row counts with the mean value of its row. A channel's variance takes in one
+        pseudo-observation of the variance within all channels, since some close two or three journeys only.
         """
-        stray = np.flatnonzero((journeys.conversions == 0) & (journeys.value != 0))
-        if len(stray):
-            j = int(stray[0])
-            raise InputError(f"Journey {j} has value {journeys.value[j]:g} but no conversion; a value needs one.")
+        refuse_stray_value(journeys)
         n_channels = len(counts.channels)
         paid = journeys.conversions > 0
         last = journeys.codes[journeys.offsets[1:] - 1][paid]
         weight, each = journeys.conversions[paid], journeys.value[paid] / journeys.conversions[paid]
-        of_channel = np.maximum(np.bincount(last, weight, n_channels), 1e-300)
-        mean = np.bincount(last, weight * each, n_channels) / of_channel
-        squares = np.bincount(last, weight * (each - mean[last]) ** 2, n_channels)
-        free = np.maximum(np.bincount(last, minlength=n_channels) - 1, 0)
-        pooled = squares.sum() / max(free.sum(), 1)
-        variance = ((squares + pooled) / (free + 1))[counts.states[:, -1]]
-        overall = journeys.total_value / journeys.n_conversions
+        closed = np.bincount(last, weight, n_channels)
+        n_rows = np.bincount(last, minlength=n_channels)
+        mean = np.bincount(last, weight * each, n_channels) / np.where(n_rows > 0, closed, 1.0)
+        spread = np.bincount(last, weight * (each - mean[last]) ** 2, n_channels)
+        squares = n_rows * spread / np.where(n_rows > 0, closed, 1.0)  # rows of one conversion: the sum of squares
+        pooled = squares.sum() / max(np.maximum(n_rows - 1, 0).sum(), 1)
+        variance = ((squares + pooled) / np.maximum(n_rows, 1))[counts.states[:, -1]]
         seen = counts.conversions > 0
         some = np.where(seen, counts.conversions, 1.0)
         return cls(
-            mean=np.where(seen, counts.value / some, overall),
+            mean=np.where(seen, counts.value / some, journeys.total_value / journeys.n_conversions),
             error=np.sqrt(variance / some),
-            spread_unknown=bool(free.sum() == 0 and journeys.value.any()),
         )
 
     def draw(self, rng: np.random.Generator, n_draws: int) -> FloatArray:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from journeysim.attribution.base import Attribution
     from journeysim.attribution.chain_draws import DrawnEffects
+    from journeysim.journeys import Journeys
 
     FloatArray = NDArray[np.float64]
 
@@ -148,6 +149,12 @@ class UncertainAttribution:
         """
         return central_interval(self.draws(of), level)
 
+    def points(self, of: Quantity) -> FloatArray:
+        """(C,) the quantity in the attribution of the data themselves. Raises as `draws`."""
+        self.draws(of)
+        column = {"removal_effect": "removal_effects", "removal_effect_value": "removal_effects_value"}.get(of, of)
+        return np.asarray(getattr(self.point, column))
+
     def p_beats(self, channel: str, other: str, *, of: Quantity = "conversions") -> float:
         """Share of the draws in which `channel` is credited with more than `other`; ties beat nobody."""
         draws = self.draws(of)
@@ -178,18 +185,13 @@ class UncertainAttribution:
         `_high`; p_first, the share of the draws in which no channel is credited with more.
         """
         columns: dict[str, object] = {"channel": pl.Series(self.channels, dtype=pl.String)}
-        found: dict[Quantity, FloatArray | None] = {
-            "conversions": self.point.conversions,
-            "share": self.point.share,
-            "value": self.point.value,
-            "removal_effect": self.point.removal_effects,
-        }
-        for name, point in found.items():
-            known = point is not None and (name != "removal_effect" or self.removal_effects is not None)
-            low, high = self.interval(level, of=name) if known else (None, None)
-            for suffix, numbers in (("", point), ("_low", low), ("_high", high)):
+        quantities: tuple[Quantity, ...] = ("conversions", "share", "value", "removal_effect")
+        for name in quantities:
+            known = name != "removal_effect" or self.removal_effects is not None
+            numbers = [self.points(name), *self.interval(level, of=name)] if known else [None] * 3
+            for suffix, column in zip(("", "_low", "_high"), numbers, strict=True):
                 none = [None] * len(self.channels)
-                columns[name + suffix] = pl.Series(none if numbers is None else numbers, dtype=pl.Float64)
+                columns[name + suffix] = pl.Series(none if column is None else column, dtype=pl.Float64)
         columns["p_first"] = [self.p_rank(channel, 1) for channel in self.channels]
         return pl.DataFrame(columns).sort("conversions", "channel", descending=[True, False])
 
@@ -202,7 +204,7 @@ class UncertainAttribution:
             ("conversions", "conversions", count, f"{total:{count}}", True),
             ("share", "share", ".1%", "100.0%", False),  # its interval is that of conversions, divided by the total
         ]
-        if self.point.value.any():
+        if self.value.any():
             shown.append(("value", "value", ",.0f", f"{self.point.total_value:,.0f}", True))
         if self.removal_effects is not None:
             shown.append(("removal_effect", "removal\neffect", ".3f", "", True))
@@ -247,7 +249,7 @@ def central_interval(draws: FloatArray, level: float) -> FloatArray:
     if not 0 < level < 1:
         raise InputError(f"The level of an interval must be between 0 and 1, such as 0.9; got {level!r}.")
     tail = (1 - level) / 2
-    return np.quantile(draws, [tail, 1 - tail], axis=0)
+    return np.asarray(np.quantile(draws, [tail, 1 - tail], axis=0), dtype=np.float64)
 
 
 def in_proportion(draws: FloatArray, total: float) -> FloatArray:
@@ -263,7 +265,7 @@ def in_proportion(draws: FloatArray, total: float) -> FloatArray:
             "In a draw what the channels are credited with cancels out (negative values, such as refunds), so it is no "
             "basis for shares. Attribute without the refunds, or set the value column to zero."
         )
-    return draws * (total / sums)
+    return np.asarray(draws * (total / sums), dtype=np.float64)
 
 
 def check_draws(n_draws: int, seed: int) -> None:
@@ -272,3 +274,30 @@ def check_draws(n_draws: int, seed: int) -> None:
         raise InputError(f"n_draws must be 2 or more, got {n_draws!r}.")
     if seed < 0:
         raise InputError(f"seed must be an integer >= 0, got {seed!r}.")
+
+
+def silent(_done: int) -> None:
+    """Progress that nobody asked to hear of."""
+
+
+def refuse_stray_value(journeys: Journeys) -> None:
+    """Refuse a value without a conversion, which no draw of conversions could carry.
+
+    Raises
+    ------
+    InputError : naming the first such journey
+    """
+    stray = np.flatnonzero((journeys.conversions == 0) & (journeys.value != 0))
+    if len(stray):
+        j = int(stray[0])
+        raise InputError(f"Journey {j} has value {journeys.value[j]:g} but no conversion; a value needs one.")
+
+
+def hidden_spread(journeys: Journeys) -> tuple[str, ...]:
+    """A note where rows of several conversions hide how much these differ in value."""
+    if not ((journeys.conversions > 1) & (journeys.value != 0)).any():
+        return ()
+    return (
+        "Some rows are several conversions with one sum of values; how much these differ cannot be seen, so intervals "
+        "of value are too narrow.",
+    )
