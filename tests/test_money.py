@@ -1,4 +1,4 @@
-"""Costs and returns reconcile to the cent; journeys by segment and period; drift flags what changed, and rarely else."""
+"""Costs and returns reconcile to the cent; journeys by segment and period; drift flags what changed, rarely else."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

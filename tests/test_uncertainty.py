@@ -286,7 +286,7 @@ def test_the_frame_has_bounds_beside_every_number(by_hand, journeys):
 def test_the_table_is_read_without_help(by_hand, journeys):
     text = str(by_hand)
     assert "Attribution by last_touch, 4 draws of the bootstrap (seed=1)" in text
-    assert re.search(r"\[b\] +1\.0 +0\.1 to 1\.9 +10\.0% +10 +1 to 19 +0%", text)
+    assert re.search(r"\[b\] +1\.0 +0\.1 to 1\.8 +10\.0% +10 +1 to 18 +0%", text)
     assert "removal" not in text
     assert "removal" in str(posterior_attribution(journeys, seed=1, n_draws=20))
 
