@@ -86,6 +86,17 @@ def test_free_channels_have_no_return_and_channels_without_credit_no_bound():
     assert idle["return_on_spend"] == 0
 
 
+def test_the_table_of_returns_is_read_without_help(log):
+    text = str(returns(posterior_attribution(to_journeys(log), seed=1, n_draws=50), {**costs_of(log), "email": 0}))
+    (email,) = (line.split() for line in text.splitlines() if line.strip().startswith("email"))
+    assert email[1] == "0.00"
+    assert email[-1] == "-"  # no return without spend
+    spent = sum(cost for channel, cost in costs_of(log).items() if channel != "email")
+    (total,) = (line.split() for line in text.splitlines() if line.strip().startswith("total"))
+    assert total[1] == f"{spent:,.2f}"
+    assert "not the return on the next spend" in text
+
+
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30))
 def test_whole_cents_add_up_and_are_nearly_the_amounts(amounts):
     amounts = np.array(amounts)

@@ -248,6 +248,20 @@ def test_every_method_has_intervals_and_every_draw_adds_up(journeys, method):
     assert (result.removal_effects is None) == (result.point.removal_effects is None)
 
 
+@pytest.mark.parametrize("method", ["markov", "linear", RemovalEffect(order=2)], ids=str)
+def test_journeys_with_little_or_no_value_can_be_drawn(method):
+    few = make([("a b", 5, 5, 0), ("b c", 1, 5, 10)])
+    result = bootstrap_attribution(few, method, seed=1, n_draws=40)
+    np.testing.assert_allclose(result.value.sum(axis=1), 10)
+    none = replace(few, value=np.zeros(2))
+    for result in (
+        bootstrap_attribution(none, method, seed=1, n_draws=5),
+        posterior_attribution(none, seed=1, n_draws=5),
+    ):
+        np.testing.assert_array_equal(result.value, 0)
+        assert "value" not in str(result)
+
+
 # --- the result ---------------------------------------------------------------------------------------------------
 
 

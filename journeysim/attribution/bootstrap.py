@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 Resampling = Literal["poisson", "multinomial"]
 MAX_TRIES: Final = 1_000
-"""Resamples without a conversion are drawn again; with one conversion in all, e**-1 of them are."""
+"""Resamples without a conversion are drawn again: 37% of them where there is one in all."""
 
 
 def bootstrap_attribution(
@@ -138,7 +138,9 @@ class Resampler:
         return cls(seen, journeys.value, resampling, seed)
 
     def draw(self, draw: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Conversions, nulls and value of resample `draw`; one without any conversion is drawn again.
+        """Conversions, nulls and value of resample `draw`.
+
+        One without any conversion, or without any value where there is some, has nothing to split: it is drawn again.
 
         Raises
         ------
@@ -148,16 +150,18 @@ class Resampler:
         some = self.seen > 0  # most journeys of a log either convert or do not: half of the draws are saved
         weights = self.seen[some]
         n_conversions = int(some[0].sum())
+        needed = some[0] if not self.value.any() else self.value != 0  # one of these must be drawn
+        needed = needed[some[0]]
         for _ in range(MAX_TRIES):
             if self.resampling == "poisson":
                 drawn = rng.poisson(weights)
             else:
                 drawn = rng.multinomial(round(weights.sum()), weights / weights.sum())
-            if drawn[:n_conversions].any():
+            if drawn[:n_conversions][needed].any():
                 break
         else:
             raise InputError(
-                f"Bootstrap: {MAX_TRIES:,} resamples in a row had no conversion, for the journeys have "
+                f"Bootstrap: {MAX_TRIES:,} resamples in a row had no conversion (or no value), for the journeys have "
                 f"{self.seen[0].sum():g} in all. That is too few for a bootstrap; use posterior_attribution."
             )
         counts = np.zeros_like(self.seen)

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
 
+from journeysim.attribution.uncertainty import as_text
 from journeysim.errors import InputError
 
 if TYPE_CHECKING:
@@ -90,6 +95,52 @@ class Returns:
         frame = pl.DataFrame(columns).with_columns(pl.col("^return_on_spend.*$").fill_nan(None))
         channels = frame.head(len(self.cost)).sort("cost", "channel", descending=[True, False])
         return pl.concat([channels, frame.tail(1)])
+
+    def __rich__(self) -> Group:
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table.add_column("channel", overflow="fold")
+        heads = (
+            "cost",
+            "conversions",
+            "cost per\nconversion",
+            "90% interval",
+            "value",
+            "return\non spend",
+            "90% interval",
+        )
+        for head in heads:
+            table.add_column(head, justify="right", no_wrap=True, style="dim" if "interval" in head else None)
+        frame = self.to_frame()
+        for row in frame.iter_rows(named=True):
+            is_total, spent = row["channel"] == TOTAL, row["return_on_spend"] is not None
+            cells: list[str | Text] = [
+                Text("total" if is_total else row["channel"]),
+                f"{row['cost']:,.2f}",
+                f"{row['conversions']:,.1f}",
+                f"{row['cost_per_conversion']:,.2f}",
+                "" if is_total else f"{row['cost_per_conversion_low']:,.2f} to {row['cost_per_conversion_high']:,.2f}",
+                f"{row['value']:,.2f}",
+                f"{row['return_on_spend']:,.2f}" if spent else "-",
+                f"{row['return_on_spend_low']:,.2f} to {row['return_on_spend_high']:,.2f}"
+                if spent and not is_total
+                else "",
+            ]
+            if is_total:
+                table.add_section()
+            table.add_row(*cells, style="bold" if is_total else None)
+        point = self.attribution.point
+        notes = [
+            "Return on spend: value credited / cost. It is an average of what happened, not the return on the next spend."
+        ]
+        if point.untouched_conversions:
+            notes.append(
+                f"{point.untouched_conversions:,.1f} more conversions, value {point.untouched_value:,.2f}, had no touch."
+            )
+        title = f"Costs and returns, credit by {point.method}, {self.attribution.n_draws:,} draws"
+        return Group(Text(title, style="bold"), table, *(Text(f"- {note}") for note in notes))
+
+    def __str__(self) -> str:
+        return as_text(self)
 
 
 def returns(attribution: UncertainAttribution, costs: Mapping[str, float]) -> Returns:

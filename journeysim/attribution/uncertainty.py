@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+    from rich.console import RenderableType
 
     from journeysim.attribution.base import Attribution
     from journeysim.attribution.chain_draws import DrawnEffects
@@ -233,10 +234,7 @@ class UncertainAttribution:
         return Group(Text(title, style="bold"), table, *(Text(f"- {note}") for note in notes))
 
     def __str__(self) -> str:
-        console = Console(file=StringIO(), width=120, color_system=None)
-        with console.capture() as capture:
-            console.print(self)
-        return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())
+        return as_text(self)
 
 
 def central_interval(draws: FloatArray, level: float) -> FloatArray:
@@ -253,12 +251,14 @@ def central_interval(draws: FloatArray, level: float) -> FloatArray:
 
 
 def in_proportion(draws: FloatArray, total: float) -> FloatArray:
-    """(D, C) draws scaled so that each row sums to `total`.
+    """(D, C) draws scaled so that each row sums to `total`; zeros stay zeros.
 
     Raises
     ------
     InputError : if the numbers of a row cancel, as only refunds can make them
     """
+    if not draws.any():
+        return np.zeros_like(draws)  # journeys without values
     sums = draws.sum(axis=1, keepdims=True)
     if (abs(sums) <= 1e-9 * abs(draws).sum(axis=1, keepdims=True)).any():
         raise InputError(
@@ -301,3 +301,11 @@ def hidden_spread(journeys: Journeys) -> tuple[str, ...]:
         "Some rows are several conversions with one sum of values; how much these differ cannot be seen, so intervals "
         "of value are too narrow.",
     )
+
+
+def as_text(table: RenderableType) -> str:
+    """A rich table as plain text, 120 columns wide."""
+    console = Console(file=StringIO(), width=120, color_system=None)
+    with console.capture() as capture:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())
