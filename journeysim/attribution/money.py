@@ -130,11 +130,11 @@ class Returns:
             table.add_row(*cells, style="bold" if is_total else None)
         point = self.attribution.point
         notes = [
-            "Return on spend: value credited / cost. It is an average of what happened, not the return on the next spend."
+            "Return on spend: value credited / cost; an average of what happened, not the return on the next spend."
         ]
         if point.untouched_conversions:
             notes.append(
-                f"{point.untouched_conversions:,.1f} more conversions, value {point.untouched_value:,.2f}, had no touch."
+                f"{point.untouched_conversions:,.1f} more conversions had no touch (value {point.untouched_value:,.2f})"
             )
         title = f"Costs and returns, credit by {point.method}, {self.attribution.n_draws:,} draws"
         return Group(Text(title, style="bold"), table, *(Text(f"- {note}") for note in notes))
