@@ -1,7 +1,8 @@
-"""Attribution: which channels are credited with the conversions, by rules, games, chains and models."""
+"""Attribution: which channels are credited with the conversions, by rules, games, chains and models, and how surely."""
 
 from journeysim.attribution.any_touch import AnyTouch
 from journeysim.attribution.base import Attribution, Attributor, require_conversions
+from journeysim.attribution.bootstrap import bootstrap_attribution
 from journeysim.attribution.elimination import BackwardsElimination
 from journeysim.attribution.hazard import AdditiveHazard
 from journeysim.attribution.heuristic import (
@@ -17,12 +18,16 @@ from journeysim.attribution.heuristic import (
 from journeysim.attribution.logistic import BaggedLogistic
 from journeysim.attribution.markov_shapley import MarkovShapley
 from journeysim.attribution.method import Method
+from journeysim.attribution.money import Returns, costs_of, returns
+from journeysim.attribution.over_time import Drift, drift, journeys_by_period, journeys_by_segment
 from journeysim.attribution.plugins import PluginWarning
+from journeysim.attribution.posterior import posterior_attribution
 from journeysim.attribution.probabilistic import SimpleProbabilistic
 from journeysim.attribution.propensity import PropensityWeighted
 from journeysim.attribution.registry import attribute, method_info, method_table, methods, register
 from journeysim.attribution.removal import RemovalEffect
 from journeysim.attribution.shapley import OrderedShapley, SetShapley, SimplifiedShapley
+from journeysim.attribution.uncertainty import UncertainAttribution
 
 __all__ = [
     "AdditiveHazard",
@@ -32,6 +37,7 @@ __all__ = [
     "BackwardsElimination",
     "BaggedLogistic",
     "CustomWeights",
+    "Drift",
     "FirstTouch",
     "LastNonDirect",
     "LastTouch",
@@ -43,15 +49,24 @@ __all__ = [
     "PositionBased",
     "PropensityWeighted",
     "RemovalEffect",
+    "Returns",
     "SetShapley",
     "SimpleProbabilistic",
     "SimplifiedShapley",
     "TimeDecay",
+    "UncertainAttribution",
     "WShaped",
     "attribute",
+    "bootstrap_attribution",
+    "costs_of",
+    "drift",
+    "journeys_by_period",
+    "journeys_by_segment",
     "method_info",
     "method_table",
     "methods",
+    "posterior_attribution",
     "register",
     "require_conversions",
+    "returns",
 ]

@@ -1,0 +1,199 @@
+"""Bayesian Markov attribution: a Dirichlet posterior on each row of the chain, exact removal effects per draw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from journeysim.attribution.chain_draws import ChainDraws, DrawnEffects, blocks
+from journeysim.attribution.removal import RemovalEffect
+from journeysim.attribution.uncertainty import (
+    UncertainAttribution,
+    check_draws,
+    hidden_spread,
+    refuse_stray_value,
+    silent,
+)
+from journeysim.errors import InputError
+from journeysim.markov import DENSE_STATES, count_transitions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from journeysim.journeys import Journeys
+    from journeysim.markov import TransitionCounts
+
+    FloatArray = NDArray[np.float64]
+    IntArray = NDArray[np.int64]
+
+Support = Literal["observed", "all"]
+
+
+def posterior_attribution(
+    journeys: Journeys,
+    *,
+    seed: int,
+    order: int = 1,
+    prior: float = 0.5,
+    support: Support = "observed",
+    n_draws: int = 1_000,
+    on_progress: Callable[[int], None] | None = None,
+) -> UncertainAttribution:
+    """Markov attribution with its posterior: what the counts leave open about the chain, and so about the credit.
+
+    Where journeys begin, and what follows a visit to each state, are categorical with a Dirichlet prior; the posterior
+    of each row is Dirichlet(counts + prior), rows independent given the counts. Every draw is a chain, and its removal
+    effects are exact. A weight counts as so many journeys, whole or not.
+
+    Parameters
+    ----------
+    seed : of the draws
+    order : touches that a state remembers; the chain may have up to 500 states
+    prior : pseudo-observations of each possible outcome of a row, >= 0; .5 is Jeffreys' prior, 0 adds nothing
+    support : the outcomes that are possible. `observed`: the starts and moves that were seen, and from every state both
+        ends (conversion and null, if seen anywhere). `all`: from any channel to any other, order 1 only; the prior then
+        adds C + 1 outcomes to each row, which pulls channels with few visits towards each other
+    n_draws : number of draws, at least 2
+    on_progress : called with the number of draws done
+
+    Raises
+    ------
+    InputError : nothing converts, a setting makes no sense, a value without a conversion, or too many states
+
+    Source: Dirichlet posterior of a Markov chain, Strelioff, Crutchfield & Hubler 2007, Physical Review E 76:011106.
+    """
+    check_draws(n_draws, seed)
+    report = on_progress or silent
+    if not 0 <= prior < np.inf:
+        raise InputError(f"posterior_attribution: prior must be a number >= 0, got {prior!r}.")
+    if support not in ("observed", "all"):
+        raise InputError(f"posterior_attribution: support must be 'observed' or 'all', got {support!r}.")
+    if support == "all" and order != 1:
+        raise InputError(
+            f"posterior_attribution: support='all' is for order 1, got order {order}: most states of a higher order "
+            "cannot follow each other. Use support='observed'."
+        )
+    point = RemovalEffect(order).attribute(journeys)
+    counts = count_transitions(journeys, order)
+    n_states = len(counts.states)
+    if n_states > DENSE_STATES:
+        raise InputError(
+            f"posterior_attribution: order {order} has {n_states:,} states here, and each draw inverts a matrix of "
+            f"that size; up to {DENSE_STATES} are taken. Use a lower order, or bootstrap_attribution."
+        )
+    rows = _Rows.of(counts, prior, every_move=support == "all")
+    worth = _Worth.of(journeys, counts)
+    rng = np.random.default_rng(seed)
+    done, parts = 0, []
+    for size in blocks(n_draws, n_states * n_states):
+        parts.append(rows.draw(rng, size, worth).removal_effects())
+        done += size
+        report(done)
+    effects = DrawnEffects.join(parts)
+    return UncertainAttribution.from_effects(
+        point,
+        effects,
+        source="posterior",
+        settings={"seed": seed, "prior": prior, "support": support},
+        notes=hidden_spread(journeys),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Parameters of the Dirichlet posteriors: starts (S,), moves as origin, target, alpha (M,), ends (S,) each."""
+
+    contains: NDArray[np.bool_]
+    starts: FloatArray
+    origins: IntArray
+    targets: IntArray
+    moves: FloatArray
+    conversions: FloatArray
+    nulls: FloatArray
+
+    @classmethod
+    def of(cls, counts: TransitionCounts, prior: float, *, every_move: bool) -> _Rows:
+        if every_move:
+            weight = counts.moves.toarray()
+            origins, targets = np.nonzero(~np.eye(len(weight), dtype=bool))  # repeats are no moves
+            moves, seen = weight[origins, targets], np.ones(len(weight), dtype=bool)
+        else:
+            seen = counts.starts > 0
+            sparse = counts.moves.tocoo()
+            origins, targets = (np.asarray(axis, dtype=np.int64) for axis in sparse.coords)
+            moves = sparse.data
+        return cls(
+            contains=counts.contains,
+            starts=np.where(seen, counts.starts + prior, 0.0),
+            origins=origins,
+            targets=targets,
+            moves=moves + prior,
+            conversions=counts.conversions + prior,
+            nulls=counts.nulls + (prior if counts.nulls.any() else 0.0),
+        )
+
+    def draw(self, rng: np.random.Generator, n_draws: int, worth: _Worth) -> ChainDraws:
+        """A Dirichlet draw is a draw of gammas, divided by their sum."""
+        n_states = len(self.starts)
+        starts = rng.standard_gamma(self.starts, (n_draws, n_states))
+        moves = np.zeros((n_draws, n_states, n_states))
+        moves[:, self.origins, self.targets] = rng.standard_gamma(self.moves, (n_draws, len(self.moves)))
+        conversions = rng.standard_gamma(self.conversions, (n_draws, n_states))
+        nulls = rng.standard_gamma(self.nulls, (n_draws, n_states))
+        total = moves.sum(axis=2) + conversions + nulls
+        if not total.all():
+            raise InputError(
+                "posterior_attribution: some state has a weight so small that its row cannot be drawn. Give a larger "
+                "prior, or scale the weights to whole journeys."
+            )
+        moves /= total[:, :, None]
+        p_conversion = conversions / total
+        value = p_conversion * worth.draw(rng, n_draws)
+        return ChainDraws(
+            contains=self.contains,
+            start=starts / starts.sum(axis=1, keepdims=True),
+            moves=moves,
+            rewards=np.stack([p_conversion, value], axis=2),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Worth:
+    """Mean value of a conversion from each state (S,), and the standard error of that mean (S,)."""
+
+    mean: FloatArray
+    error: FloatArray
+
+    @classmethod
+    def of(cls, journeys: Journeys, counts: TransitionCounts) -> _Worth:
+        """Means by state; the variance of single values by the last channel, which all states that end in it share.
+
+        Every conversion of a row counts with the mean value of its row. A channel's variance takes in one
+        pseudo-observation of the variance within all channels, since some close two or three journeys only.
+        """
+        refuse_stray_value(journeys)
+        n_channels = len(counts.channels)
+        paid = journeys.conversions > 0
+        last = journeys.codes[journeys.offsets[1:] - 1][paid]
+        weight, each = journeys.conversions[paid], journeys.value[paid] / journeys.conversions[paid]
+        closed = np.bincount(last, weight, n_channels)
+        n_rows = np.bincount(last, minlength=n_channels)
+        mean = np.bincount(last, weight * each, n_channels) / np.where(n_rows > 0, closed, 1.0)
+        spread = np.bincount(last, weight * (each - mean[last]) ** 2, n_channels)
+        squares = n_rows * spread / np.where(n_rows > 0, closed, 1.0)  # rows of one conversion: the sum of squares
+        pooled = squares.sum() / max(np.maximum(n_rows - 1, 0).sum(), 1)
+        variance = ((squares + pooled) / np.maximum(n_rows, 1))[counts.states[:, -1]]
+        seen = counts.conversions > 0
+        some = np.where(seen, counts.conversions, 1.0)
+        return cls(
+            mean=np.where(seen, counts.value / some, journeys.total_value / journeys.n_conversions),
+            error=np.sqrt(variance / some),
+        )
+
+    def draw(self, rng: np.random.Generator, n_draws: int) -> FloatArray:
+        """(n_draws, S) normal draws of the means: the central limit, not a model of single values."""
+        return self.mean + self.error * rng.standard_normal((n_draws, len(self.mean)))

@@ -1,0 +1,95 @@
+"""Pictures of attribution with its uncertainty: a point and its intervals per channel and method.
+
+Like `journeysim.plots`: every function returns a matplotlib `Figure` of its own and draws a table that can be had
+as data.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from journeysim.errors import InputError
+from journeysim.plots import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, RED, SKY, _plain, _tidy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from journeysim.attribution.uncertainty import Quantity, UncertainAttribution
+
+_COLORS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, GREY)
+_MARKERS = "osD^vPX"
+_INNER = 0.5  # the thick part of a line holds half of the draws
+_LABELS = {
+    "conversions": "conversions credited",
+    "share": "share of conversions credited",
+    "value": "value credited",
+    "removal_effect": "removal effect: conversions lost without the channel",
+    "removal_effect_value": "removal effect: value lost without the channel",
+}
+
+
+def interval_chart(
+    results: Mapping[str, UncertainAttribution],
+    *,
+    of: Quantity = "share",
+    level: float = 0.9,
+    truth: Mapping[str, float] | None = None,
+    title: str = "Who gets the credit, and how surely?",
+) -> Figure:
+    """One row per channel: what each method credits, with a thick 50% and a thin `level` interval.
+
+    Data: `result.to_frame(level)`.
+
+    Parameters
+    ----------
+    results : by the name that the legend shows, all of the same channels
+    of : what to draw
+    truth : by channel, where it is known; drawn as a bar across the row
+
+    Raises
+    ------
+    InputError : without a result, with results of other channels, or as `UncertainAttribution.interval`
+    """
+    if not results:
+        raise InputError("interval_chart: give at least one result.")
+    first = next(iter(results.values()))
+    channels = first.channels
+    other = next((name for name, result in results.items() if result.channels != channels), None)
+    if other is not None:
+        raise InputError(f"interval_chart: {other!r} has other channels than the first result; draw them apart.")
+    points = {name: result.points(of) for name, result in results.items()}
+    order = np.argsort(next(iter(points.values())), kind="stable")
+    rows = np.arange(len(channels))
+    figure = Figure(figsize=(8.6, 1.5 + 0.44 * max(len(channels), 3)), layout="constrained")
+    axes = figure.add_subplot()
+    for row in rows[::2]:
+        axes.axhspan(row - 0.5, row + 0.5, color=PALE, lw=0, zorder=0)
+    for i, (name, result) in enumerate(results.items()):
+        color = _COLORS[i % len(_COLORS)]
+        at = rows - 0.6 * ((i + 0.5) / len(results) - 0.5)  # so that methods which agree do not hide each other
+        for share, width in ((level, 1.4), (_INNER, 4.5)):
+            low, high = result.interval(share, of=of)[:, order]
+            axes.hlines(at, low, high, color=color, lw=width, zorder=2)
+        axes.scatter(
+            points[name][order], at, s=26, marker=_MARKERS[i % len(_MARKERS)], color=color, ec="white", lw=0.7,
+            label=_plain(name, 40), zorder=3,
+        )  # fmt: skip
+    if truth is not None:
+        missing = [channel for channel in channels if channel not in truth]
+        if missing:
+            raise InputError(f"interval_chart: truth has no number for channel {missing[0]!r}.")
+        true = np.array([truth[channel] for channel in channels])[order]
+        axes.vlines(true, rows - 0.42, rows + 0.42, color=INK, lw=2, label="truth", zorder=1)
+    axes.set(ylim=(-0.6, len(channels) - 0.4))
+    axes.set_xlabel(f"{_LABELS[of]}   (thin line: {level:.0%} interval, thick: {_INNER:.0%})")
+    axes.set_yticks(rows, [_plain(channels[i], 28) for i in order])
+    _tidy(axes, title)
+    if of in ("conversions", "value"):
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}"))
+    if len(results) > 1 or truth is not None:
+        axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), labelspacing=0.9)
+    return figure
