@@ -30,7 +30,7 @@ class RemovalEffect:
 
     Attributes
     ----------
-    order : number of touches a state remembers, >= 1; "auto" takes the one that `choose_order` finds by cross-validation
+    order : number of touches a state remembers, >= 1; "auto" takes what `choose_order` finds by cross-validation
     removal : "null": who meets the channel is lost; "detour": the touch is skipped and the journey goes on; "refit":
         the channel's touches are dropped from the journeys, and these are counted anew
     empty : of "refit": a journey with no touch left does not convert ("null"), or as often as customers without any

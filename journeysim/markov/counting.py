@@ -82,42 +82,61 @@ def count_transitions(journeys: Journeys, order: int = 1) -> TransitionCounts:
     if len(stray):
         j = int(stray[0])
         raise InputError(f"Journey {j} has value {journeys.value[j]:g} but neither conversions nor nulls.")
-    lengths = np.diff(journeys.offsets)
-    codes = journeys.codes[np.repeat(weighs, lengths)].astype(np.int64)
-    lengths, weight = lengths[weighs], weight[weighs]
-    owner = np.repeat(np.arange(len(lengths)), lengths)
-    position = np.arange(len(codes)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    lengths, codes = np.diff(journeys.offsets), journeys.codes
+    if not weighs.all():
+        codes, lengths, weight = codes[np.repeat(weighs, lengths)], lengths[weighs], weight[weighs]
+    codes = codes.astype(np.int64)
 
     # Beyond the longest path every path is one short state already.
     k = min(order, int(lengths.max(initial=1)))
-    grams = _grams(codes, position, k, len(journeys.channels))
-    ends = np.flatnonzero((position >= k - 1) | (position == lengths[owner] - 1))
-    state, n_states = dense_ids(grams[ends])
-    owner = owner[ends]
-    example = np.empty(n_states, dtype=np.int64)
-    example[state] = ends  # any touch that ends this state shows what is in it
+    state, states = _states(codes, lengths, k, len(journeys.channels))
+    n_states = len(states)
+    n_steps = np.maximum(lengths - (k - 1), 1)  # states on each path
+    end = np.cumsum(n_steps)
+    first, last = state[end - n_steps], state[end - 1]
 
-    changed = np.ones(len(state), dtype=np.bool_)
-    changed[1:] = (owner[1:] != owner[:-1]) | (state[1:] != state[:-1])
-    state, owner = state[changed], owner[changed]
-    stays = owner[1:] == owner[:-1]
-    origin, target, moving = state[:-1][stays], state[1:][stays], weight[owner[1:][stays]]
-    edge = np.ones(1, dtype=np.bool_)[: len(state)]
-    first, last = state[np.concatenate([edge, ~stays])], state[np.concatenate([~stays, edge])]
-
-    def total(states: IntArray, weights: FloatArray) -> FloatArray:
-        return np.bincount(states, weights, minlength=n_states).astype(np.float64)
+    def total(at: IntArray, weights: FloatArray) -> FloatArray:
+        return np.bincount(at, weights, minlength=n_states).astype(np.float64)
 
     return TransitionCounts(
         channels=journeys.channels,
         order=order,
-        states=_contents(codes, position, example, k),
-        moves=csr_array((moving, (origin, target)), shape=(n_states, n_states)),
+        states=states,
+        moves=_moves(state, end - n_steps, np.repeat(weight, n_steps), n_states),
         starts=total(first, weight),
         conversions=total(last, journeys.conversions[weighs]),
         nulls=total(last, journeys.nulls[weighs]),
         value=total(last, journeys.value[weighs]),
     )
+
+
+def _states(codes: IntArray, lengths: IntArray, k: int, n_channels: int) -> tuple[IntArray, NDArray[np.int32]]:
+    """The state of every step, path by path, repeated ones included, and (S, k) what is in each state."""
+    if k == 1:
+        met = np.zeros(n_channels, dtype=np.bool_)
+        met[codes] = True
+        return dense_ids(codes)[0], np.flatnonzero(met).astype(np.int32)[:, None]
+    end = np.cumsum(lengths)
+    position = np.arange(len(codes)) - np.repeat(end - lengths, lengths)
+    is_step = position >= k - 1
+    is_step[end - 1] = True  # of a short path only this one
+    steps = np.flatnonzero(is_step)
+    state, n_states = dense_ids(_grams(codes, position, k, n_channels)[steps])
+    example = np.empty(n_states, dtype=np.int64)
+    example[state] = steps  # any touch that ends this state shows what is in it
+    return state, _contents(codes, position, example, k)
+
+
+def _moves(state: IntArray, begin: IntArray, weight: FloatArray, n_states: int) -> csr_array:
+    """(S, S) sparse, the weight of the moves from each state to another one; `begin` is the first step of each path."""
+    weight[begin] = 0.0  # nothing moves into the first step
+    origin, target, weight = state[:-1], state[1:], weight[1:]
+    if n_states**2 <= len(state):  # a table of all pairs is quicker than sorting the moves
+        table = np.bincount(origin * n_states + target, weight, minlength=n_states**2).reshape(n_states, n_states)
+        np.fill_diagonal(table, 0.0)
+        return csr_array(table.astype(np.float64))
+    moving = (weight > 0) & (origin != target)
+    return csr_array((weight[moving], (origin[moving], target[moving])), shape=(n_states, n_states))
 
 
 def _grams(codes: IntArray, position: IntArray, k: int, n_channels: int) -> IntArray:

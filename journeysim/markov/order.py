@@ -1,4 +1,4 @@
-"""Which order: how well chains of each order predict the next step of journeys that they were not fitted to, and BIC."""
+"""Which order: how well chains predict the next step of journeys that they were not fitted to, and BIC."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ from journeysim.markov.walks import Position, Sequence, effect_on_walks
 from journeysim.yaml_files import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Set
+    from collections.abc import Iterable
+    from collections.abc import Set as AbstractSet
 
     from numpy.typing import NDArray
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 Removal = Literal["null", "detour", "refit"]
 """What becomes of a journey without the channel: it is lost; it skips the touch; it is counted anew without it."""
 Empty = Literal["null", "base"]
-"""Refit: what becomes of a journey with no touch left: it does not convert, or as often as customers without touches."""
+"""Refit: what becomes of a journey with no touch left: it never converts, or as often as customers without touches."""
 
 
 Target = str | frozenset[str] | set[str] | Sequence | Position
@@ -84,7 +85,9 @@ def channel_effects(journeys: Journeys, order: int, removal: Removal = "null", e
 def _effects(
     journeys: Journeys, targets: list[Target], *, order: int, removal: Removal, empty: Empty
 ) -> RemovalEffects:
-    sets: list[Set[str]] = [{t} if isinstance(t, str) else t for t in targets if not isinstance(t, Sequence | Position)]
+    sets: list[AbstractSet[str]] = [
+        {t} if isinstance(t, str) else t for t in targets if not isinstance(t, Sequence | Position)
+    ]
     moving = [t for t in targets if isinstance(t, Sequence | Position)]
     if moving and removal != "null":
         raise InputError(

@@ -37,15 +37,29 @@ class Walk(Protocol):
     """A chain as the solvers see it; the attributes are those of `AbsorbingChain`."""
 
     @property
-    def start(self) -> FloatArray: ...
+    def start(self) -> FloatArray:
+        """(S,)."""
+        ...
+
     @property
-    def moves(self) -> Any: ...
+    def moves(self) -> Any:
+        """(S, S) sparse."""
+        ...
+
     @property
-    def p_end(self) -> FloatArray: ...
+    def p_end(self) -> FloatArray:
+        """(S,)."""
+        ...
+
     @property
-    def end_conversion(self) -> FloatArray: ...
+    def end_conversion(self) -> FloatArray:
+        """(S,)."""
+        ...
+
     @property
-    def end_value(self) -> FloatArray: ...
+    def end_value(self) -> FloatArray:
+        """(S,)."""
+        ...
 
 
 def rewards(chain: Walk) -> FloatArray:

@@ -18,7 +18,7 @@ MOST_COLUMNS: Final = 2_000
 
 
 def transition_table(counts: TransitionCounts) -> pl.DataFrame:
-    """Every transition that happened, "(start)", "(conversion)" and "(null)" included, as ChannelAttribution names them.
+    """Every transition that happened, from "(start)" to "(conversion)" or "(null)" (ChannelAttribution's names).
 
     A state of several touches is written "a > b", oldest first. There are no transitions from a state to itself: they
     are no moves of the chain (docs/attribution.md, conventions).
