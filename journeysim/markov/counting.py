@@ -82,10 +82,9 @@ def count_transitions(journeys: Journeys, order: int = 1) -> TransitionCounts:
     if len(stray):
         j = int(stray[0])
         raise InputError(f"Journey {j} has value {journeys.value[j]:g} but neither conversions nor nulls.")
-    lengths, codes = np.diff(journeys.offsets), journeys.codes
+    lengths, codes = np.diff(journeys.offsets), journeys.codes.astype(np.int64)
     if not weighs.all():
         codes, lengths, weight = codes[np.repeat(weighs, lengths)], lengths[weighs], weight[weighs]
-    codes = codes.astype(np.int64)
 
     # Beyond the longest path every path is one short state already.
     k = min(order, int(lengths.max(initial=1)))
