@@ -123,7 +123,9 @@ def _journeys(frame: pl.DataFrame, source: Source, columns: PathColumns, separat
     kept = np.flatnonzero(~blank)
     if not len(kept):
         raise InputError(f"{source.name}: no row has a path.")
-    channels, codes, offsets = _codes(path.filter(~blank), kept, source, columns.path, separator)
+    channels, codes, offsets = _codes(
+        path.filter(~blank) if blank.any() else path, kept, source, columns.path, separator
+    )
     return Journeys(channels, codes, offsets, conversions[kept], nulls[kept], value[kept], notes=tuple(notes))
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from journeysim.plots import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SKY, _plain
 
 if TYPE_CHECKING:
+    import polars as pl
     from matplotlib.axes import Axes
 
 _COLORS = (BLUE, ORANGE, GREEN, PURPLE, RED, SKY)
@@ -34,7 +34,11 @@ def order_chart(curve: pl.DataFrame, *, title: str = "How many touches to rememb
     bic = curve["bic"].to_numpy()
     chosen = int(np.flatnonzero(curve["best_bic"])[0])
     right.plot(orders, bic - bic[chosen], "o-", color=BLUE, lw=1.5)
-    _mark(right, orders[chosen], 0.0, f"best: order {orders[chosen]}")
+    _mark(right, orders[chosen], 0.0, f"best: order {orders[chosen]}", above=-20)
+    for order, excess in zip(orders, bic - bic[chosen], strict=True):
+        if excess:  # a curve that rises steeply hides the small differences
+            right.annotate(f"+{excess:,.0f}", (order, excess), xytext=(0, 7), textcoords="offset points",
+                           ha="center", fontsize=7.5, color="#555555")  # fmt: skip
     right.set_ylabel("BIC, difference to the best")
     right.yaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
     right.set_title("BIC: lower is better", loc="left", fontsize=10)
@@ -53,7 +57,7 @@ def order_chart(curve: pl.DataFrame, *, title: str = "How many touches to rememb
 def drift_chart(
     drift: pl.DataFrame, *, title: str = 'A higher order is not more causal: it becomes "any touch"'
 ) -> Figure:
-    """Removal effect of each channel by order, with the share of conversions it touched. Data: `order_drift(journeys)`."""
+    """Removal effects by order, and the share of conversions each channel touched. Data: `order_drift(journeys)`."""
     at_last = drift.filter(order=drift["order"].max()).sort("any_touch", descending=True)
     figure = Figure(figsize=(8.6, 4.4), layout="constrained")
     axes = figure.add_subplot()
@@ -85,6 +89,6 @@ def drift_chart(
     return figure
 
 
-def _mark(axes: Axes, x: float, y: float, text: str) -> None:
+def _mark(axes: Axes, x: float, y: float, text: str, *, above: float = 11) -> None:
     axes.plot(x, y, "o", ms=11, mfc="none", mec=INK, mew=1.3)
-    axes.annotate(text, (x, y), xytext=(0, 11), textcoords="offset points", ha="center", fontsize=8, color=INK)
+    axes.annotate(text, (x, y), xytext=(0, above), textcoords="offset points", ha="center", fontsize=8, color=INK)

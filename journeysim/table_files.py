@@ -75,7 +75,7 @@ def read_table(file: str | Path, *, wanted: Collection[str] = ()) -> tuple[pl.Da
         raise InputError(f"{file}: expected a file that ends in .csv, .csv.gz, .tsv, .txt or .parquet.")
     whole = read_text(file)
     text = whole.lstrip("\r\n")
-    if not text.strip():
+    if not text or text.isspace():
         raise InputError(f"{file}: the file is empty.")
     first_line = 1 + whole[: len(whole) - len(text)].count("\n")
     delimiter = _delimiter(text, wanted)
@@ -107,7 +107,9 @@ def read_table(file: str | Path, *, wanted: Collection[str] = ()) -> tuple[pl.Da
     if twice:
         raise InputError(f"{file}: column {twice[0]!r} stands twice in the header; rename or remove one.")
     frame = frame.rename({name: name.strip() for name in frame.columns if name.strip()})
-    return frame.filter(filled), Source(str(file), "line", numbers[filled.to_numpy()].astype(np.int64))
+    if not filled.all():
+        frame, numbers = frame.filter(filled), numbers[filled.to_numpy()]
+    return frame, Source(str(file), "line", numbers.astype(np.int64))
 
 
 def _header(text: str, delimiter: str) -> list[str]:

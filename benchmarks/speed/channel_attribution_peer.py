@@ -5,9 +5,9 @@ The peer (GPL, no dependency of ours) is installed in an environment of its own 
     python -m venv peer && peer/bin/pip install ChannelAttribution matplotlib  # it does not declare matplotlib
     python benchmarks/speed/channel_attribution_peer.py --peer peer/bin/python [--rows 1000000] [--orders 1 3]
 
-Each side reads the same CSV file with its own reader (Polars, pandas) and computes removal effects by count and value at
-its defaults; the peer on one thread, as it is by default. Interpreters are started, and packages imported, before the
-clock. Ours is measured thrice (all printed), once after the file was read, too. The largest difference of a removal
+Each side reads the same CSV file with its own reader (Polars, pandas) and computes removal effects by count and value
+at its defaults; the peer on one thread, as it is by default. Interpreters are started, and packages imported, before
+the clock. Ours is measured thrice (all printed), once after the file was read, too. The largest difference of a removal
 effect is printed: the peer simulates, so that is its noise.
 """
 

@@ -122,8 +122,8 @@ class RemovalEffect:
         total = effects.sum()
         if total <= 1e-9 * abs(effects).sum():
             raise InputError(
-                f"With removal={self.removal!r} the removal effects of all channels add up to {total:.3g}: nothing is "
-                "lost without any one of them, so there are no shares to credit. Use removal='null'."
+                f"With removal={self.removal!r} the removal effects of all channels add up to {total:.3g}: on the "
+                "whole nothing is lost without them, so there are no shares to credit. Use removal='null'."
             )
         return np.asarray(effects / total)
 

@@ -142,7 +142,7 @@ def by_sweeps(chain: Walk, removed: BoolArray, expected: FloatArray) -> FloatArr
     """As `without`, by sweeping, in blocks of removals that bound the memory."""
     n_states, n_removals = removed.shape
     width = max(1, BLOCK_ENTRIES // n_states)
-    blocks = [slice(i, i + width) for i in range(0, n_removals, width)]
+    blocks = [slice(i, i + width) for i in range(0, max(n_removals, 1), width)]
     return np.concatenate([_swept(chain, ~removed[:, block], expected) for block in blocks])
 
 
@@ -200,7 +200,7 @@ def skipping(chain: AbsorbingChain, removed: BoolArray, earns: FloatArray, expec
     """
     width = max(1, BLOCK_ENTRIES // len(removed))
     rest = []
-    for i in range(0, removed.shape[1], width):
+    for i in range(0, max(removed.shape[1], 1), width):
         inside = removed[:, i : i + width]
         if len(chain.start) <= DENSE_STATES:
             ends_inside = _ends_by_elimination(chain, inside)
