@@ -77,7 +77,7 @@ class RemovalEffect:
             if journeys.value.any():
                 notes.append("The values add up to zero: there is no removal effect by value, and no value to credit.")
         else:
-            value = journeys.total_value * _shares_of_value(effects.by_value)
+            value = journeys.total_value * self._shares(effects.by_value)
         return Attribution(
             method="markov",
             settings=self._settings(),
@@ -118,22 +118,16 @@ class RemovalEffect:
         return notes
 
     def _shares(self, effects: FloatArray) -> FloatArray:
-        """(C,) shares that sum to 1. Removal to null always loses something; the other kinds need not."""
-        total = effects.sum()
-        if total <= 1e-9 * abs(effects).sum():
+        """(C,) shares that sum to 1. To null, only refunds can make effects cancel; the other kinds may gain."""
+        total, size = effects.sum(), abs(effects).sum()
+        if self.removal != "null" and total <= 1e-9 * size:
             raise InputError(
                 f"With removal={self.removal!r} the removal effects of all channels add up to {total:.3g}: on the "
                 "whole nothing is lost without them, so there are no shares to credit. Use removal='null'."
             )
+        if abs(total) <= 1e-9 * size:
+            raise InputError(
+                "Removal effects of value cancel out (negative values, such as refunds, on some channels' paths), so "
+                "they are no basis for shares. Attribute without the refunds, or set the value column to zero."
+            )
         return np.asarray(effects / total)
-
-
-def _shares_of_value(effects: FloatArray) -> FloatArray:
-    """(C,) shares that sum to 1; only refunds, or removals that may gain, can make the effects cancel."""
-    total = effects.sum()
-    if abs(total) <= 1e-9 * abs(effects).sum():
-        raise InputError(
-            "Removal effects of value cancel out (negative values, such as refunds, on some channels' paths), so they "
-            "are no basis for shares. Attribute without the refunds, or set the value column to zero."
-        )
-    return np.asarray(effects / total)

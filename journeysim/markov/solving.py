@@ -208,7 +208,9 @@ def skipping(chain: AbsorbingChain, removed: BoolArray, earns: FloatArray, expec
             ends_inside = _ends_by_sweeps(chain, inside, (TOLERANCE * expected[[0, 2]] / abs(earns).max(axis=0)).min())
         ending = chain.p_end[:, None] + chain.moves @ ends_inside
         rest.append((chain.visits[:, None] * ~inside * ending).T @ earns)
-    return np.concatenate(rest)
+    left = np.concatenate(rest)
+    left[~removed.any(axis=0)] = expected[:2]
+    return left
 
 
 def _ends_by_elimination(chain: AbsorbingChain, inside: BoolArray) -> FloatArray:
