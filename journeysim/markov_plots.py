@@ -34,11 +34,13 @@ def order_chart(curve: pl.DataFrame, *, title: str = "How many touches to rememb
     bic = curve["bic"].to_numpy()
     chosen = int(np.flatnonzero(curve["best_bic"])[0])
     right.plot(orders, bic - bic[chosen], "o-", color=BLUE, lw=1.5)
-    _mark(right, orders[chosen], 0.0, f"best: order {orders[chosen]}", above=-20)
+    _mark(right, orders[chosen], 0.0, f"best: order {orders[chosen]}")
     for order, excess in zip(orders, bic - bic[chosen], strict=True):
         if excess:  # a curve that rises steeply hides the small differences
-            right.annotate(f"+{excess:,.0f}", (order, excess), xytext=(0, 7), textcoords="offset points",
-                           ha="center", fontsize=7.5, color="#555555")  # fmt: skip
+            rises = excess > 0.05 * (bic.max() - bic[chosen])
+            right.annotate(f"+{excess:,.0f}", (order, excess), xytext=(-7, 4) if rises else (0, -15),
+                           textcoords="offset points", ha="right" if rises else "center", fontsize=7.5,
+                           color="#555555")  # fmt: skip
     right.set_ylabel("BIC, difference to the best")
     right.yaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
     right.set_title("BIC: lower is better", loc="left", fontsize=10)
@@ -47,7 +49,7 @@ def order_chart(curve: pl.DataFrame, *, title: str = "How many touches to rememb
         axes.set_xlabel("order: touches that a state remembers")
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color="#eeeeee")
-        axes.margins(y=0.15)
+        axes.margins(x=0.12, y=0.22)
     figure.suptitle(_plain(title), x=0.01, ha="left", fontsize=12, weight="bold")
     note = "Bars: 95% interval of the difference, over folds."
     figure.supxlabel(note, x=0.01, ha="left", fontsize=8, color="#555555")
@@ -89,6 +91,6 @@ def drift_chart(
     return figure
 
 
-def _mark(axes: Axes, x: float, y: float, text: str, *, above: float = 11) -> None:
+def _mark(axes: Axes, x: float, y: float, text: str) -> None:
     axes.plot(x, y, "o", ms=11, mfc="none", mec=INK, mew=1.3)
-    axes.annotate(text, (x, y), xytext=(0, above), textcoords="offset points", ha="center", fontsize=8, color=INK)
+    axes.annotate(text, (x, y), xytext=(0, 11), textcoords="offset points", ha="center", fontsize=8, color=INK)
