@@ -123,7 +123,9 @@ def _journeys(frame: pl.DataFrame, source: Source, columns: PathColumns, separat
     kept = np.flatnonzero(~blank)
     if not len(kept):
         raise InputError(f"{source.name}: no row has a path.")
-    channels, codes, offsets = _codes(path.filter(~blank), kept, source, columns.path, separator)
+    channels, codes, offsets = _codes(
+        path.filter(~blank) if blank.any() else path, kept, source, columns.path, separator
+    )
     return Journeys(channels, codes, offsets, conversions[kept], nulls[kept], value[kept], notes=tuple(notes))
 
 
@@ -165,13 +167,16 @@ def _codes(
             )
     split = path.str.split(separator)
     offsets = np.concatenate([[0], np.cumsum(split.list.len().to_numpy(), dtype=np.int64)])
-    touches = split.explode().str.strip_chars()
-    nameless = (touches == "").arg_true()
-    if len(nameless):
-        row = int(np.searchsorted(offsets, int(nameless[0]), side="right")) - 1
+    touches = split.explode()
+    written = touches.unique().sort()  # a few spellings: only these are tidied, not every touch
+    names = written.str.strip_chars()
+    spelling = touches.cast(pl.Enum(written)).to_physical().to_numpy()
+    if (names == "").any():
+        touch = int(np.flatnonzero(np.isin(spelling, (names == "").arg_true().to_numpy()))[0])
+        row = int(np.searchsorted(offsets, touch, side="right")) - 1
         raise InputError(
             f"{source.place(int(rows[row]))}: column {name!r} is {path[row]!r}, which has a channel without a name."
         )
-    channels = touches.unique().sort()
-    codes = touches.cast(pl.Enum(channels)).to_physical().to_numpy().astype(np.int32)
+    channels = names.unique().sort()
+    codes = channels.search_sorted(names).to_numpy().astype(np.int32)[spelling]
     return tuple(channels), codes, offsets

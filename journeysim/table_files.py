@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from numpy.typing import NDArray
+
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def read_table(file: str | Path, *, wanted: Collection[str] = ()) -> tuple[pl.Da
         raise InputError(f"{file}: expected a file that ends in .csv, .csv.gz, .tsv, .txt or .parquet.")
     whole = read_text(file)
     text = whole.lstrip("\r\n")
-    if not text.strip():
+    if not text or text.isspace():
         raise InputError(f"{file}: the file is empty.")
     first_line = 1 + whole[: len(whole) - len(text)].count("\n")
     delimiter = _delimiter(text, wanted)
@@ -86,15 +89,17 @@ def read_table(file: str | Path, *, wanted: Collection[str] = ()) -> tuple[pl.Da
     filled = frame.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
     if not filled.any():
         raise InputError(f"{file}: there are columns but no rows.")
-    names, n_inside = _header(text, delimiter), frame.select(pl.all().str.count_matches(delimiter, literal=True).sum())
-    n_delimiters = (
-        (frame.width - 1) * (1 + frame.height) + sum(n_inside.row(0)) + sum(n.count(delimiter) for n in names)
-    )
+    names = _header(text, delimiter)
+    n_delimiters = (frame.width - 1) * (1 + frame.height)
+    inside = np.zeros(frame.height, dtype=np.int64)
+    if '"' in text:  # only quoted fields hold delimiters, or span lines
+        n_inside = frame.select(pl.all().str.count_matches(delimiter, literal=True).sum())
+        n_delimiters += sum(n_inside.row(0)) + sum(n.count(delimiter) for n in names)
+        breaks = pl.sum_horizontal(pl.all().str.count_matches("\n").fill_null(0))
+        inside = frame.select(breaks.cast(pl.Int64)).to_series().to_numpy()
     # Polars fills short lines with nulls: a count tells at once that none is short
     if text.count(delimiter) != n_delimiters and (ragged := _fault(text, delimiter, first_line)):
         raise InputError(f"{file}{ragged}.")
-    inside = frame.select(pl.sum_horizontal(pl.all().str.count_matches("\n").fill_null(0))).to_series().to_numpy()
-    # quoted fields may span lines
     numbers = (
         first_line + 1 + sum(name.count("\n") for name in names) + np.arange(frame.height) + np.cumsum(inside) - inside
     )
@@ -102,12 +107,15 @@ def read_table(file: str | Path, *, wanted: Collection[str] = ()) -> tuple[pl.Da
     if twice:
         raise InputError(f"{file}: column {twice[0]!r} stands twice in the header; rename or remove one.")
     frame = frame.rename({name: name.strip() for name in frame.columns if name.strip()})
-    return frame.filter(filled), Source(str(file), "line", numbers[filled.to_numpy()].astype(np.int64))
+    if not filled.all():
+        frame, numbers = frame.filter(filled), numbers[filled.to_numpy()]
+    return frame, Source(str(file), "line", numbers.astype(np.int64))
 
 
 def _header(text: str, delimiter: str) -> list[str]:
     try:
-        return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+        lines = (line[0] for line in _LINE.finditer(text))  # as many as the header has: StringIO would copy them all
+        return next(csv.reader(lines, delimiter=delimiter), [])
     except csv.Error:  # no table at all; reading it will say so
         return []
 

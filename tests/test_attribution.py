@@ -24,7 +24,13 @@ from journeysim.attribution import (
 from journeysim.errors import InputError
 from journeysim.journeys import Journeys
 
-EVERY = [*methods(), RemovalEffect(order=3), PositionBased(first=1, last=0), TimeDecay(half_life_days=0.5)]
+EVERY = [
+    *methods(),
+    RemovalEffect(order=3),
+    RemovalEffect(order="auto"),  # other kinds of removal may have nothing to share out: test_removal.py
+    PositionBased(first=1, last=0),
+    TimeDecay(half_life_days=0.5),
+]
 every_method = pytest.mark.parametrize("method", EVERY, ids=str)
 
 

@@ -12,11 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from journeysim import markov
 from journeysim.errors import InputError
 from journeysim.interop import read_paths
 from journeysim.journeys import Journeys
-from journeysim.markov import AbsorbingChain, count_transitions
+from journeysim.markov import AbsorbingChain, count_transitions, solving
 
 DOC = Path(__file__).parents[1] / "docs" / "attribution.md"
 
@@ -87,7 +86,7 @@ def pathdata(shared_data):
 
 @pytest.fixture(params=["inverse", "sweeps"])
 def algorithm(request, monkeypatch):
-    monkeypatch.setattr(markov, "DENSE_STATES", 10**9 if request.param == "inverse" else 0)
+    monkeypatch.setattr(solving, "DENSE_STATES", 10**9 if request.param == "inverse" else 0)
     return request.param
 
 
@@ -226,8 +225,8 @@ def test_both_algorithms_agree_with_naive_resolving_on_any_journeys(rows, order)
     chain = AbsorbingChain.from_counts(count_transitions(journeys, order))
     full, want = naive(rows, order, journeys.channels)
     assert chain.p_conversion == pytest.approx(full[0], rel=1e-9)
-    rewards = chain.visits @ chain._rewards
-    for left in (markov._by_inverse(chain), markov._by_sweeps(chain, rewards)):
+    rewards = chain.visits @ chain.rewards
+    for left in (solving.by_elimination(chain, chain.contains), solving.by_sweeps(chain, chain.contains, rewards)):
         np.testing.assert_allclose(1 - left[:, 0] / rewards[0], want[:, 0], atol=1e-9)
         np.testing.assert_allclose(1 - left[:, 1] / rewards[1], want[:, 1], atol=1e-9)
 
@@ -297,16 +296,16 @@ def test_the_same_journeys_give_the_same_bits(pathdata):
 
 
 def test_sweeps_that_do_not_arrive_say_how_far_they_came(pathdata, monkeypatch):
-    monkeypatch.setattr(markov, "DENSE_STATES", 0)
-    monkeypatch.setattr(markov, "MAX_SWEEPS", 5)
+    monkeypatch.setattr(solving, "DENSE_STATES", 0)
+    monkeypatch.setattr(solving, "MAX_SWEEPS", 5)
     with pytest.raises(InputError, match=r"after 5 sweeps 12 channels are still uncertain by up to 0\.\d+"):
         effects(pathdata, 2)
 
 
 def test_sweeping_in_blocks_changes_nothing(pathdata, monkeypatch):
-    monkeypatch.setattr(markov, "DENSE_STATES", 0)
+    monkeypatch.setattr(solving, "DENSE_STATES", 0)
     whole = effects(pathdata, 2).by_conversions
-    monkeypatch.setattr(markov, "BLOCK_ENTRIES", 300)
+    monkeypatch.setattr(solving, "BLOCK_ENTRIES", 300)
     np.testing.assert_allclose(effects(pathdata, 2).by_conversions, whole, atol=1e-12)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
 from journeysim.attribution.base import Attribution, require_conversions
 from journeysim.errors import InputError
-from journeysim.markov import AbsorbingChain, count_transitions
+from journeysim.markov import RemovalEffects, choose_order
+from journeysim.markov.removal import Empty, Removal, channel_effects
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,52 +22,67 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RemovalEffect:
-    """Share of conversions lost in the fitted Markov chain when a channel's states lead to nowhere.
+    """Share of conversions lost in the fitted Markov chain without a channel; by default its states lead to nowhere.
 
     Credit is total conversions x removal effect / sum of removal effects, and likewise by value. A removal effect is a
     property of the fitted chain, not a causal effect, and a high order makes it "any touch", not more causal: see
-    docs/attribution.md.
+    docs/attribution.md, which also defines the three kinds of removal.
 
     Attributes
     ----------
-    order : number of touches a state remembers, >= 1
+    order : number of touches a state remembers, >= 1; "auto" takes what `choose_order` finds by cross-validation
+    removal : "null": who meets the channel is lost; "detour": the touch is skipped and the journey goes on; "refit":
+        the channel's touches are dropped from the journeys, and these are counted anew
+    empty : of "refit": a journey with no touch left does not convert ("null"), or as often as customers without any
+        touch ("base")
+    seed : of `choose_order`, for order="auto"
 
     Source: Anderl, Becker, von Wangenheim & Schumann 2016, IJRM 33(3).
     """
 
-    order: int = 1
+    order: int | Literal["auto"] = 1
+    removal: Removal = "null"
+    empty: Empty = "null"
+    seed: int = 1
 
     def __post_init__(self) -> None:
-        if self.order < 1:
-            raise InputError(f"RemovalEffect: order must be 1 or more, got {self.order!r}.")
+        if self.order != "auto" and (not isinstance(self.order, int | np.integer) or self.order < 1):
+            raise InputError(f"RemovalEffect: order must be 1 or more, or 'auto', got {self.order!r}.")
+        for name, known in (("removal", get_args(Removal)), ("empty", get_args(Empty))):
+            if getattr(self, name) not in known:
+                raise InputError(f"RemovalEffect: {name} is {getattr(self, name)!r}; it must be {' or '.join(known)}.")
+        if self.empty != "null" and self.removal != "refit":
+            raise InputError(f"RemovalEffect: empty={self.empty!r} belongs to removal='refit', not {self.removal!r}.")
 
     def attribute(self, journeys: Journeys) -> Attribution:
         """Fit the chain, remove each channel, and credit in proportion to what is lost.
 
         Raises
         ------
-        InputError : if nothing converts, if refunds make the removal effects of value cancel, or if the chain's
-            journeys are too long to bound the error (see `AbsorbingChain.removal_effects`)
+        InputError : if nothing converts, if removal effects cancel or are all zero, or if the chain's journeys are too
+            long to bound the error (see `AbsorbingChain.removal_effects`)
         """
         require_conversions(journeys)
-        effects = AbsorbingChain.from_counts(count_transitions(journeys, self.order)).removal_effects()
         notes = list(journeys.notes)
-        if not journeys.nulls.any():
-            notes.append(
-                "There are no paths without a conversion, so the chain always converts (P = 1) and removal effects "
-                "only say how often a channel is met. Include the paths that did not convert."
-            )
+        if self.order == "auto":
+            choice = choose_order(journeys, seed=self.seed)
+            order = choice.order
+            notes.append(str(choice))
+        else:
+            order = self.order
+        effects = channel_effects(journeys, order, self.removal, self.empty)
+        notes += self._notes(journeys, effects)
         if effects.by_value is None:
             value = np.zeros(len(journeys.channels))
             if journeys.value.any():
                 notes.append("The values add up to zero: there is no removal effect by value, and no value to credit.")
         else:
-            value = journeys.total_value * _shares_of_value(effects.by_value)
+            value = journeys.total_value * self._shares(effects.by_value)
         return Attribution(
             method="markov",
-            settings=asdict(self),
+            settings=self._settings(),
             channels=journeys.channels,
-            conversions=journeys.n_conversions * effects.by_conversions / effects.by_conversions.sum(),
+            conversions=journeys.n_conversions * self._shares(effects.by_conversions),
             value=value,
             removal_effects=effects.by_conversions,
             removal_effects_value=effects.by_value,
@@ -75,13 +91,43 @@ class RemovalEffect:
             notes=tuple(notes),
         )
 
+    def _settings(self) -> dict[str, object]:
+        """The settings that mattered."""
+        settings: dict[str, object] = {"order": self.order}
+        if self.removal != "null":
+            settings["removal"] = self.removal
+        if self.removal == "refit":
+            settings["empty"] = self.empty
+        if self.order == "auto":
+            settings["seed"] = self.seed
+        return settings
 
-def _shares_of_value(effects: FloatArray) -> FloatArray:
-    """(C,) shares that sum to 1; only refunds can make the effects cancel."""
-    total = effects.sum()
-    if abs(total) <= 1e-9 * abs(effects).sum():
-        raise InputError(
-            "Removal effects of value cancel out (negative values, such as refunds, on some channels' paths), so they "
-            "are no basis for shares. Attribute without the refunds, or set the value column to zero."
-        )
-    return np.asarray(effects / total)
+    def _notes(self, journeys: Journeys, effects: RemovalEffects) -> list[str]:
+        notes = []
+        if not journeys.nulls.any():
+            notes.append(
+                "There are no paths without a conversion, so the chain always converts (P = 1) and removal effects "
+                "only say how often a channel is met. Include the paths that did not convert."
+            )
+        negative = np.flatnonzero(effects.by_conversions < -1e-12)
+        if len(negative):
+            names = ", ".join(journeys.channels[c] for c in negative)
+            notes.append(
+                f"Negative credit: by this kind of removal ({self.removal}) more would convert without {names}."
+            )
+        return notes
+
+    def _shares(self, effects: FloatArray) -> FloatArray:
+        """(C,) shares that sum to 1. To null, only refunds can make effects cancel; the other kinds may gain."""
+        total, size = effects.sum(), abs(effects).sum()
+        if self.removal != "null" and total <= 1e-9 * size:
+            raise InputError(
+                f"With removal={self.removal!r} the removal effects of all channels add up to {total:.3g}: on the "
+                "whole nothing is lost without them, so there are no shares to credit. Use removal='null'."
+            )
+        if abs(total) <= 1e-9 * size:
+            raise InputError(
+                "Removal effects of value cancel out (negative values, such as refunds, on some channels' paths), so "
+                "they are no basis for shares. Attribute without the refunds, or set the value column to zero."
+            )
+        return np.asarray(effects / total)
