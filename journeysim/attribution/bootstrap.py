@@ -20,7 +20,7 @@ from journeysim.attribution.uncertainty import (
     silent,
 )
 from journeysim.errors import InputError
-from journeysim.markov import DENSE_STATES
+from journeysim.markov.solving import DENSE_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

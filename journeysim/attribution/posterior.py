@@ -17,7 +17,8 @@ from journeysim.attribution.uncertainty import (
     silent,
 )
 from journeysim.errors import InputError
-from journeysim.markov import DENSE_STATES, count_transitions
+from journeysim.markov import count_transitions
+from journeysim.markov.solving import DENSE_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
