@@ -43,6 +43,18 @@ METHODS: Mapping[str, tuple[str, str, str]] = {
     "position_based": ("position-based", "^", PURPLE),
     "time_decay": ("time decay", "v", SKY),
     "markov": ("Markov", "P", RED),
+    "last_non_direct": ("last non-direct", "<", ORANGE),
+    "any_touch": ("any touch", "d", BLUE),
+    "w_shaped": ("W-shaped", ">", PURPLE),
+    "markov_shapley": ("Markov-Shapley", "H", RED),
+    "shapley_simplified": ("Shapley, simplified", "h", SKY),
+    "shapley_ordered": ("Shapley, ordered", "8", SKY),
+    "shapley": ("Shapley, set-based", "p", SKY),
+    "probabilistic": ("simple probabilistic", "d", GREEN),
+    "logistic": ("bagged logistic", "H", GREEN),
+    "additive_hazard": ("additive hazard", "8", PURPLE),
+    "backwards_elimination": ("backwards elimination", "<", BLUE),
+    "propensity": ("propensity-weighted", ">", ORANGE),
 }
 """By method of attribution its name for readers, marker and colour: the same in every picture."""
 _OTHERS = ("X", "*", "p", "h")  # markers of methods that are not ours
