@@ -159,6 +159,16 @@ class World(Part):
             return stage.pushes_to
         return next((to for to in stage.moves_per_day if self.direction(stage.name, to) == "forward"), None)
 
+    def contacts_in(self, channel: Channel, stage: str) -> float:
+        """Contacts per day that a channel makes in a stage, with its volume; 0 where it is off or silent."""
+        silent = not channel.active or stage in channel.silent_in
+        return 0.0 if silent else channel.contacts_per_day.get(stage, 0.0) * channel.volume
+
+    def pull_in(self, channel: Channel, stage: str) -> float:
+        """Pull of a contact in a stage; 0 where nothing leads forward."""
+        here = self.stages[self.stage_names.index(stage)]
+        return channel.pull_in(stage) if self.pushed_move(here) else 0.0
+
     def without(self, *channels: str, stages: Sequence[str] | None = None) -> World:
         """This world with channels switched off: their contacts are drawn but never made.
 

@@ -194,7 +194,7 @@ def _draw_channel(axes: Axes, world: World, channel: Channel, places: dict[str, 
     axes.text(LEFT - 0.1, y, where if channel.active else "off", fontsize=7, va="center", ha="right", color="#777777")
     told = world.word_of_mouth is not None and world.word_of_mouth.channel == channel.name
     for stage, x in places.items():
-        rate, pull = channel.contacts_per_day.get(stage, 0.0), channel.pull_in(stage)
+        rate, pull = world.contacts_in(channel, stage), world.pull_in(channel, stage)
         if rate > 0:
             axes.scatter([x], [y], s=_area(rate), color=_shade(pull), ec=GREY, lw=0.5, zorder=2)
         if any(trigger.entering == stage for trigger in channel.triggers):

@@ -168,8 +168,8 @@ def contact_tables(world: World) -> Iterator[Table]:
     def rows(cells: Mapping[str, list[float]]) -> tuple[tuple[str, ...], ...]:
         return tuple((name, *(f"{x:.3g}" if x else "·" for x in row)) for name, row in cells.items() if any(row))
 
-    contacts = {c.name: [100 * c.contacts_per_day.get(stage, 0.0) for stage in stages] for c in world.channels}
-    pulls = {c.name: [100 * c.pull_in(stage) for stage in stages] for c in world.channels}
+    contacts = {c.name: [100 * world.contacts_in(c, stage) for stage in stages] for c in world.channels}
+    pulls = {c.name: [100 * world.pull_in(c, stage) for stage in stages] for c in world.channels}
     head = ("channel", *numbers)
     yield Table("Contacts in 100 days, by stage", head, rows(contacts), frozenset(numbers))
     yield Table(

@@ -147,3 +147,18 @@ def test_marks_say_what_happens_in_a_stage() -> None:
     assert marks(Stage(name="a")) == ()
     stage = worlds.load("five-stages").stages[4]
     assert marks(stage) == ("purchase", "experience", "asks csat")
+
+
+def test_contacts_and_pulls_are_those_that_the_engine_makes():
+    """With volume and silence, and no pull where nothing leads forward."""
+    from small_worlds import small_world
+
+    from journeysim.spec import Channel
+
+    ad = {"contacts_per_day": {"look": 1.0, "want": 1.0, "buy": 1.0}, "pull": 0.2}
+    channels = [Channel(name="half", volume=0.5, silent_in=["want"], **ad), Channel(name="off", active=False, **ad)]
+    world = small_world({"look": {"want": 0.1}, "want": {"buy": 0.1}, "buy": {"lost": 0.1}}, channels=channels)
+    half, off = world.channels
+    assert [world.contacts_in(half, stage) for stage in world.stage_names] == [0.5, 0.0, 0.5]
+    assert [world.contacts_in(off, stage) for stage in world.stage_names] == [0.0, 0.0, 0.0]
+    assert [world.pull_in(half, stage) for stage in world.stage_names] == [0.2, 0.2, 0.0]
