@@ -208,7 +208,7 @@ def test_credit_adds_up_whatever_the_journeys(rows, method):
     try:
         result = attribute(journeys, method)
     except InputError as error:  # a handful of journeys may leave the half-lives open: a refusal, never a wrong number
-        assert method == "additive_hazard"  # noqa: PT017
+        assert method == "additive_hazard"
         assert "EM has not settled" in str(error)  # noqa: PT017
         return
     assert result.conversions.sum() == pytest.approx(journeys.n_conversions, rel=1e-9)
