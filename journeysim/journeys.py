@@ -84,6 +84,11 @@ class Journeys:
         return len(self.offsets) - 1
 
     @property
+    def owner(self) -> NDArray[np.int64]:
+        """(T,) the journey that each touch belongs to."""
+        return np.repeat(np.arange(self.n_journeys), np.diff(self.offsets))
+
+    @property
     def n_conversions(self) -> float:
         """Total weight of conversions that had at least one touch: what credit must add up to."""
         return float(self.conversions.sum())

@@ -151,10 +151,6 @@ def test_marks_say_what_happens_in_a_stage() -> None:
 
 def test_contacts_and_pulls_are_those_that_the_engine_makes():
     """With volume and silence, and no pull where nothing leads forward."""
-    from small_worlds import small_world
-
-    from journeysim.spec import Channel
-
     ad = {"contacts_per_day": {"look": 1.0, "want": 1.0, "buy": 1.0}, "pull": 0.2}
     channels = [Channel(name="half", volume=0.5, silent_in=["want"], **ad), Channel(name="off", active=False, **ad)]
     world = small_world({"look": {"want": 0.1}, "want": {"buy": 0.1}, "buy": {"lost": 0.1}}, channels=channels)

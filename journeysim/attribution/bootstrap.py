@@ -209,8 +209,7 @@ class Steps:
     def of(cls, journeys: Journeys) -> Steps:
         """Look through all paths once."""
         n_channels, n_journeys = len(journeys.channels), journeys.n_journeys
-        lengths = np.diff(journeys.offsets)
-        owner = np.repeat(np.arange(n_journeys), lengths)
+        owner = journeys.owner
         codes = journeys.codes.astype(np.int64)
         moving = (owner[1:] == owner[:-1]) & (codes[1:] != codes[:-1])  # a repeat is no move
         origin, target = codes[:-1][moving], codes[1:][moving]

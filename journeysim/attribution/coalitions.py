@@ -40,8 +40,9 @@ class Meetings:
     def of(cls, journeys: Journeys) -> Meetings:
         """Count each channel of each journey once."""
         n_channels, n_journeys = len(journeys.channels), journeys.n_journeys
-        owner = np.repeat(np.arange(n_journeys), np.diff(journeys.offsets))
-        keys, first, touches = np.unique(owner * n_channels + journeys.codes, return_index=True, return_counts=True)
+        keys, first, touches = np.unique(
+            journeys.owner * n_channels + journeys.codes, return_index=True, return_counts=True
+        )
         in_order = np.argsort(first)  # touches stand journey by journey, so this is by journey, too
         keys = keys[in_order]
         journey = keys // max(n_channels, 1)

@@ -134,7 +134,7 @@ class AdditiveHazard:
         InputError : as `fit`
         """
         found = self.fit(journeys)
-        owner = np.repeat(np.arange(journeys.n_journeys), np.diff(journeys.offsets))
+        owner = journeys.owner
 
         def total(of_journey: FloatArray) -> FloatArray:
             credit = np.bincount(journeys.codes, found.responsibility * of_journey[owner], len(journeys.channels))
@@ -170,7 +170,7 @@ class _Touches:
 
     @classmethod
     def of(cls, journeys: Journeys, ages: FloatArray) -> _Touches:
-        owner = np.repeat(np.arange(journeys.n_journeys), np.diff(journeys.offsets))
+        owner = journeys.owner
         return cls(
             n_channels=len(journeys.channels),
             codes=journeys.codes,

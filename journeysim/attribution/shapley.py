@@ -71,7 +71,7 @@ class OrderedShapley:
         require_conversions(journeys)
         meetings = Meetings.of(journeys)
         lengths = np.diff(journeys.offsets)
-        owner = np.repeat(np.arange(journeys.n_journeys), lengths)
+        owner = journeys.owner
         n_channels = len(journeys.channels)
         key, in_order = meetings.journey * n_channels + meetings.channel, np.argsort
         by_key = in_order(key)

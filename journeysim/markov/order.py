@@ -241,7 +241,7 @@ def order_drift(journeys: Journeys, orders: Sequence[int] = (1, 2, 3, 4, 6, 8, 1
     InputError : as `AbsorbingChain.removal_effects`
     """
     n_channels = len(journeys.channels)
-    owner = np.repeat(np.arange(journeys.n_journeys), np.diff(journeys.offsets))
+    owner = journeys.owner
     met = np.unique(owner * n_channels + journeys.codes)
     effects = [AbsorbingChain.from_counts(count_transitions(journeys, k)).removal_effects() for k in orders]
     any_touch = np.bincount(met % n_channels, journeys.conversions[met // n_channels], minlength=n_channels)

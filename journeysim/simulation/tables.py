@@ -80,7 +80,6 @@ class Tables(NamedTuple):
     irritation_hurts: FloatArray  # (C,)
     is_plain: BoolArray  # (S, C) active, and none of the rules from has_calendar on
     has_memory: bool  # whether a channel has synergy or irritates
-    reach: FloatArray  # (P, S, C)
     persona_until: FloatArray  # (P,) cumulative shares
     patience: FloatArray
     pain_sensitivity: FloatArray
@@ -227,9 +226,6 @@ def tables(recipe: Recipe) -> Tables:
         irritation_hurts=_floats(i.hurts if i else 0.0 for i in irritations),
         is_plain=active & ~has_calendar & ~has_synergy & ~irritates & (service == 0),
         has_memory=bool((has_synergy | irritates).any()),
-        reach=np.array([[[p.reach_of(c.name, s.name) for c in channels] for s in stages] for p in personas]).reshape(
-            rates.shape
-        ),
         persona_until=shares / shares[-1],
         patience=_floats(p.patience for p in personas),
         pain_sensitivity=_floats(p.pain for p in personas),
