@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,34 +67,21 @@ def simulate_to(
     """
     plan = plan_shards(Recipe(world, n_customers, horizon_days, seed, start), engine, shard_customers)
     target, settings = Path(directory), plan.to_json()
-    with ExitStack() as ours:
-        with making(target):
-            folder = _begin(target, settings)
-            ours.enter_context(_alone(folder))
-        return _simulate_into(target, folder, plan, executor, threads, on_progress or (lambda _: None))
-
-
-def _simulate_into(
-    target: Path,
-    folder: Path,
-    plan: Plan,
-    executor: Executor | None,
-    threads: int | None,
-    on_progress: Callable[[int], None],
-) -> LogDirectory:
-    settings = plan.to_json()
-    try:
-        with workers(executor, threads) as pool:
-            parts = _write_all(pool, folder, plan, on_progress)
-        log = LogDirectory(path=folder, parts=tuple(parts), **plan.recipe.about_log, recipe=settings)
-        return _finish(target, log)
-    except BaseException as error:
-        found = unfinished(target)
-        if found is not None and found.n_done:
-            error.add_note(f"{found}; the same command goes on from there")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
+    with making(target):
+        folder = _begin(target, settings)
+    with _alone(folder):
+        try:
+            with workers(executor, threads) as pool:
+                parts = _write_all(pool, folder, plan, on_progress or (lambda _: None))
+            log = LogDirectory(path=folder, parts=tuple(parts), **plan.recipe.about_log, recipe=settings)
+            return _finish(target, log)
+        except BaseException as error:
+            found = unfinished(target)
+            if found is not None and found.n_done:
+                error.add_note(f"{found}; the same command goes on from there")
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +186,7 @@ def _begin(target: Path, here: Mapping[str, Any]) -> Path:
             f"{unfinished(target)}, but of other settings: {differs}. Give the settings from there to go on with that "
             "run, remove the directory to begin anew, or choose another name."
         )
+    (folder / LOCK).touch()
     return folder.resolve()
 
 
