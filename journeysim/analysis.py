@@ -97,9 +97,10 @@ def run_analysis(
         on_progress("attribute", 1, 1)
 
         on_progress("fit the stage model", 0, 1)
-        posterior = StageModel().fit(history, seed=seed)
-        if not posterior.diagnostics.ok:  # few moves in many segments need more draws than the default
-            posterior = StageModel().fit(history, seed=seed, draws=4000, warmup=2000)
+        for longer in (1, 4, 16):  # few moves in many segments need more draws than the default
+            posterior = StageModel().fit(history, seed=seed, draws=1000 * longer, warmup=500 * longer)
+            if posterior.diagnostics.ok:
+                break
         on_progress("fit the stage model", 1, 1)
         on_progress("forecast", 0, 1)
         result = forecast(posterior, scenarios, conversion_days=conversion_days, retention_days=retention_days)
