@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import math
-import platform
-import sys
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from journeysim.bayes.arviz_versions import import_arviz
 from journeysim.bayes.posterior import Posterior
+from journeysim.bayes.sampling import sample, versions
 from journeysim.errors import InputError
-from journeysim.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
     from journeysim.bayes.stage_density import StageDensity
     from journeysim.stage_history import StageHistory
 
@@ -84,55 +77,22 @@ class StageModel:
         ------
         InputError : if a setting is out of its range, or the history has no move
         """
-        least = {"seed": 0, "draws": 4, "warmup": 1, "chains": 2}
-        for name, value in {"seed": seed, "draws": draws, "warmup": warmup, "chains": chains}.items():
-            if not least[name] <= value < 2**64:
-                raise InputError(f"StageModel.fit: {name} must be in [{least[name]}, 2**64), got {value!r}.")
         _check_moves(history)
-
-        import_arviz()
-        import nutpie
-        from nutpie.compiled_pyfunc import from_pyfunc
-
         density = self._density(history)
-        density(np.zeros(density.n_dim))  # compile, or load the compiled code, before chains run in threads
-        sampler = nutpie.sample(
-            from_pyfunc(
-                density.n_dim,
-                lambda: density,
-                _keep_point,
-                [np.dtype(np.float64)],
-                [(density.n_dim,)],
-                ["point"],
-            ),
-            draws=draws,
-            tune=warmup,
-            chains=chains,
-            seed=seed,
-            progress_bar=progress and sys.stderr.isatty(),
-            save_warmup=False,
-            blocking=False,  # nutpie's own waiting takes Ctrl-C for "enough draws"
+        drawn = sample(
+            density, where="StageModel.fit", seed=seed, draws=draws, warmup=warmup, chains=chains, progress=progress
         )
-        try:
-            trace = sampler.wait()
-        except BaseException:
-            sampler.cancel()
-            raise
-        mu, tau, log_hazard = density.parameters(trace["posterior"]["point"].to_numpy())
+        mu, tau, log_hazard = density.parameters(drawn.points)
         return Posterior(
             history=history,
             hazards_by_chain=np.exp(log_hazard),
             typical_by_chain=np.exp(mu),
             spread_by_chain=tau,
-            diverging=trace["sample_stats"]["diverging"].to_numpy().astype(np.bool_),
+            diverging=drawn.diverging,
             priors=asdict(self),
             seed=seed,
             warmup=warmup,
-            versions={
-                "journeysim": __version__,
-                "python": platform.python_version(),
-                **{package: version(package) for package in ("numba", "numpy", "nutpie")},
-            },
+            versions=versions(),
         )
 
     def pymc_model(self, history: StageHistory) -> Any:
@@ -177,8 +137,3 @@ class StageModel:
 def _check_moves(history: StageHistory) -> None:
     if not history.moves:
         raise InputError("StageModel: the history has no moves, so there is nothing to learn; check the log's stages.")
-
-
-def _keep_point(_seed1: int, _seed2: int, _chain: int) -> Callable[[NDArray[np.float64]], dict[str, Any]]:
-    # nutpie would call Python once per draw; `StageDensity.parameters` transforms all draws at once.
-    return lambda point: {"point": point}
