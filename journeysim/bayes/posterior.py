@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from journeysim.bayes import netcdf
 from journeysim.bayes.arviz_versions import inference_object
 from journeysim.bayes.diagnostics import Diagnostics, rhat_and_ess
 from journeysim.errors import InputError
@@ -18,6 +17,7 @@ from journeysim.stage_history import StageHistory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     import polars as pl
     import xarray as xr
@@ -146,9 +146,6 @@ class Posterior:
         ------
         InputError : if the file exists and `overwrite` is False
         """
-        path = Path(path)
-        if path.exists() and not overwrite:
-            raise InputError(f"Posterior: {path} exists; choose another name or pass overwrite=True.")
         history = self.history
         everything = self._draws().merge(self._sample_stats())
         everything = everything.assign(
@@ -162,13 +159,7 @@ class Posterior:
             "purchase_stages": json.dumps(history.purchase_stages),
             "provenance": json.dumps(provenance, default=dict),
         }
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            # netCDF-3 needs nothing but SciPy, and R, Julia and the netCDF tools read it.
-            everything.to_netcdf(partial, engine="scipy", format="NETCDF3_64BIT")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        netcdf.write(everything, path, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> Posterior:
@@ -178,30 +169,21 @@ class Posterior:
         ------
         InputError : if the file does not exist or was not written by `Posterior.save`
         """
-        import xarray as xr
-
-        if not Path(path).is_file():
-            raise InputError(f"Posterior: there is no file {path}.")
-        try:
-            file = xr.load_dataset(path, engine="scipy")
-        except (OSError, TypeError, ValueError) as error:
-            raise InputError(f"Posterior: {path} is not a netCDF file that Posterior.save wrote ({error}).") from error
-        if file.attrs.get("format") != FORMAT:
-            raise InputError(f"Posterior: {path} has format {file.attrs.get('format')!r}, expected {FORMAT!r}.")
+        file = netcdf.read(path, file_format=FORMAT)
         history = StageHistory(
-            segments=_names(file["segment"]),
-            stages=_names(file["stage"]),
+            segments=netcdf.names(file["segment"]),
+            stages=netcdf.names(file["stage"]),
             purchase_stages=tuple(json.loads(file.attrs["purchase_stages"])),
-            moves=tuple(zip(_names(file["origin"]), _names(file["target"]), strict=True)),
-            counts=_native(file["count"]),
-            exposure_days=_native(file["exposure_days"]),
-            starts=_native(file["starts"]),
+            moves=tuple(zip(netcdf.names(file["origin"]), netcdf.names(file["target"]), strict=True)),
+            counts=netcdf.numbers(file["count"]),
+            exposure_days=netcdf.numbers(file["exposure_days"]),
+            starts=netcdf.numbers(file["starts"]),
         )
         return cls(
             history=history,
-            hazards_by_chain=_native(file["hazard"]),
-            typical_by_chain=_native(file["typical"]),
-            spread_by_chain=_native(file["spread"]) if "spread" in file else None,
+            hazards_by_chain=netcdf.numbers(file["hazard"]),
+            typical_by_chain=netcdf.numbers(file["typical"]),
+            spread_by_chain=netcdf.numbers(file["spread"]) if "spread" in file else None,
             diverging=file["diverging"].to_numpy().astype(np.bool_),
             **json.loads(file.attrs["provenance"]),
         )
@@ -228,12 +210,3 @@ class Posterior:
         import xarray as xr
 
         return xr.Dataset({"diverging": (("chain", "draw"), self.diverging)})
-
-
-def _names(column: xr.DataArray) -> tuple[str, ...]:
-    return tuple(str(name) for name in column.values)
-
-
-def _native(column: xr.DataArray) -> FloatArray:
-    """Numbers in this machine's byte order (netCDF-3 is big-endian), which compiled code needs."""
-    return column.to_numpy().astype(np.float64)
