@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from journeysim.errors import InputError
+from journeysim.markov.step_kernel import walk
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
     BoolArray = NDArray[np.bool_]
+
+FULL_TABLE: Final = 1 << 24
+"""Entries (of 12 bytes) up to which counting keeps a place for every state and next channel."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,77 +86,50 @@ def count_transitions(journeys: Journeys, order: int = 1) -> TransitionCounts:
     if len(stray):
         j = int(stray[0])
         raise InputError(f"Journey {j} has value {journeys.value[j]:g} but neither conversions nor nulls.")
-    lengths, codes = np.diff(journeys.offsets), journeys.codes.astype(np.int64)
-    if not weighs.all():
-        codes, lengths, weight = codes[np.repeat(weighs, lengths)], lengths[weighs], weight[weighs]
-
     # Beyond the longest path every path is one short state already.
-    k = min(order, int(lengths.max(initial=1)))
-    state, states = _states(codes, lengths, k, len(journeys.channels))
-    n_states = len(states)
-    n_steps = np.maximum(lengths - (k - 1), 1)  # states on each path
-    end = np.cumsum(n_steps)
-    first, last = state[end - n_steps], state[end - 1]
+    k = min(order, int(np.diff(journeys.offsets)[weighs].max(initial=1)))
+    n_channels = len(journeys.channels)
+    keys, targets, weights, parent, channel, depth, first, last = walk(
+        journeys.codes, journeys.offsets, weight, k, n_channels, FULL_TABLE
+    )
+    is_state = depth == k
+    is_state[first] = True  # short paths
+    is_state[0] = False  # the root, where no path ends: journeys without weight
+    nodes = np.flatnonzero(is_state)
+    states = _contents(nodes, parent, channel, k)
+    ascending = np.lexsort(states.T[::-1])
+    number = np.zeros(len(parent), dtype=np.int64)
+    number[nodes[ascending]] = np.arange(len(nodes))
 
-    def total(at: IntArray, weights: FloatArray) -> FloatArray:
-        return np.bincount(at, weights, minlength=n_states).astype(np.float64)
+    origin, target = keys // n_channels, targets
+    moving = (depth[origin] == k) & (origin != target)
+    origin, target = number[origin[moving]], number[target[moving]]
+    moves = csr_array((weights[moving], (origin, target)), shape=(len(nodes), len(nodes)))
+    moves.sort_indices()
+
+    def total(at: IntArray, amounts: FloatArray) -> FloatArray:
+        return np.bincount(number[at], amounts, minlength=len(nodes)).astype(np.float64)
 
     return TransitionCounts(
         channels=journeys.channels,
         order=order,
-        states=states,
-        moves=_moves(state, end - n_steps, np.repeat(weight, n_steps), n_states),
+        states=states[ascending],
+        moves=moves,
         starts=total(first, weight),
-        conversions=total(last, journeys.conversions[weighs]),
-        nulls=total(last, journeys.nulls[weighs]),
-        value=total(last, journeys.value[weighs]),
+        conversions=total(last, journeys.conversions),
+        nulls=total(last, journeys.nulls),
+        value=total(last, journeys.value),
     )
 
 
-def _states(codes: IntArray, lengths: IntArray, k: int, n_channels: int) -> tuple[IntArray, NDArray[np.int32]]:
-    """The state of every step, path by path, repeated ones included, and (S, k) what is in each state."""
-    if k == 1:
-        met = np.zeros(n_channels, dtype=np.bool_)
-        met[codes] = True
-        return dense_ids(codes)[0], np.flatnonzero(met).astype(np.int32)[:, None]
-    end = np.cumsum(lengths)
-    position = np.arange(len(codes)) - np.repeat(end - lengths, lengths)
-    is_step = position >= k - 1
-    is_step[end - 1] = True  # of a short path only this one
-    steps = np.flatnonzero(is_step)
-    state, n_states = dense_ids(_grams(codes, position, k, n_channels)[steps])
-    example = np.empty(n_states, dtype=np.int64)
-    example[state] = steps  # any touch that ends this state shows what is in it
-    return state, _contents(codes, position, example, k)
-
-
-def _moves(state: IntArray, begin: IntArray, weight: FloatArray, n_states: int) -> csr_array:
-    """(S, S) sparse, the weight of the moves from each state to another one; `begin` is the first step of each path."""
-    weight[begin] = 0.0  # nothing moves into the first step
-    origin, target, weight = state[:-1], state[1:], weight[1:]
-    if n_states**2 <= len(state):  # a table of all pairs is quicker than sorting the moves
-        table = np.bincount(origin * n_states + target, weight, minlength=n_states**2).reshape(n_states, n_states)
-        np.fill_diagonal(table, 0.0)
-        return csr_array(table.astype(np.float64))
-    moving = (weight > 0) & (origin != target)
-    return csr_array((weight[moving], (origin[moving], target[moving])), shape=(n_states, n_states))
-
-
-def _grams(codes: IntArray, position: IntArray, k: int, n_channels: int) -> IntArray:
-    """(T,) one number for the last k touches up to each touch (fewer at the beginning of a path).
-
-    Built by pairing: an m-gram is an (m-1)-gram and one more channel. So no key ever exceeds touches x channels, which
-    no power n_channels**k can promise.
-    """
-    grams = codes
-    base, n_grams = 0, n_channels  # the (m-1)-grams have the numbers base..base + n_grams - 1
-    for m in range(2, k + 1):
-        longer = np.flatnonzero(position >= m - 1)
-        pairs, n_pairs = dense_ids((grams[longer - 1] - base) * n_channels + codes[longer])
-        base, n_grams = base + n_grams, n_pairs
-        grams = grams.copy()
-        grams[longer] = base + pairs
-    return grams
+def _contents(nodes: IntArray, parent: IntArray, channel: NDArray[np.int32], k: int) -> NDArray[np.int32]:
+    """(S, k) the channels on the way to each node of the tree, the last one last; -1 before the path begins."""
+    states = np.full((len(nodes), k), -1, dtype=np.int32)
+    node = nodes
+    for column in range(k - 1, -1, -1):
+        states[:, column] = channel[node]
+        node = np.maximum(parent[node], 0)  # the root is its own parent; its channel is -1
+    return states
 
 
 def dense_ids(keys: IntArray) -> tuple[IntArray, int]:
@@ -165,12 +142,3 @@ def dense_ids(keys: IntArray) -> tuple[IntArray, int]:
     seen[keys] = True
     number = np.cumsum(seen) - 1
     return number[keys], int(seen.sum())
-
-
-def _contents(codes: IntArray, position: IntArray, ends: IntArray, k: int) -> NDArray[np.int32]:
-    """(S, k) the codes of the last k touches up to each of the given touches, -1 before the path begins."""
-    states = np.full((len(ends), k), -1, dtype=np.int32)
-    for back in range(k):
-        inside = position[ends] >= back
-        states[inside, k - 1 - back] = codes[ends[inside] - back]
-    return states
