@@ -76,8 +76,11 @@ def numbers(values: pl.Series, source: Source, *, least: float = -np.inf, blank:
     is_text = values.dtype in (pl.String, pl.Categorical, pl.Enum)
     if not (is_text or values.dtype.is_numeric() or values.dtype == pl.Null):
         raise InputError(f"{source.name}: column {values.name!r} holds {values.dtype}, expected numbers.")
-    tidy = values.cast(pl.String).str.strip_chars() if is_text else values
+    tidy = values.cast(pl.String) if is_text else values
     parsed = tidy.cast(pl.Float64, strict=False)
+    if is_text and parsed.null_count():
+        tidy = tidy.str.strip_chars()
+        parsed = tidy.cast(pl.Float64, strict=False)
     good = (parsed.is_finite() & (parsed >= least)).fill_null(value=False)
     empty = ((tidy == "") if is_text else tidy.is_null()).fill_null(value=True)
     wrong = np.flatnonzero(~(good | empty) if blank else ~good)

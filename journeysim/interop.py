@@ -15,6 +15,7 @@ from journeysim.columns import column, numbers
 from journeysim.errors import InputError
 from journeysim.journeys import Journeys
 from journeysim.table_files import Source, read_table
+from journeysim.tokens import cut_texts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,7 +111,10 @@ def _journeys(frame: pl.DataFrame, source: Source, columns: PathColumns, separat
             f"{source.place(row)}: column {columns.value!r} is {value[row]:g} but {columns.conversions!r} is 0; "
             "a value needs a conversion."
         )
-    blank = (path.fill_null("").str.strip_chars() == "").to_numpy()
+    spellings, spelling, lengths = cut_texts(path.fill_null(""), separator)
+    names = spellings.str.strip_chars()  # a few spellings: only these are tidied, not every touch
+    nameless = (names == "").to_numpy()
+    blank = (lengths == 1) & nameless[spelling[np.cumsum(lengths) - lengths]]
     lost = np.flatnonzero(blank & (conversions + nulls > 0))
     if len(lost):
         row = int(lost[0])
@@ -118,15 +122,37 @@ def _journeys(frame: pl.DataFrame, source: Source, columns: PathColumns, separat
             f"{source.place(row)}: column {columns.path!r} is blank, but the row has {conversions[row]:g} conversions "
             f"and {nulls[row]:g} nulls. Name the channels, or leave the row out."
         )
+    if blank.all():
+        raise InputError(f"{source.name}: no row has a path.")
+    if (lengths == 1).all():
+        _check_separator(path, source, separator)
     if blank.any():
         notes.append(f"{int(blank.sum())} rows with neither path nor weight were left out.")
-    kept = np.flatnonzero(~blank)
-    if not len(kept):
-        raise InputError(f"{source.name}: no row has a path.")
-    channels, codes, offsets = _codes(
-        path.filter(~blank) if blank.any() else path, kept, source, columns.path, separator
-    )
-    return Journeys(channels, codes, offsets, conversions[kept], nulls[kept], value[kept], notes=tuple(notes))
+        spelling = spelling[~np.repeat(blank, lengths)]
+    rows = np.flatnonzero(~blank)
+    offsets = np.append(0, np.cumsum(lengths[rows]))
+    if nameless.any() and nameless[spelling].any():
+        touch = int(np.flatnonzero(nameless[spelling])[0])
+        row = int(rows[np.searchsorted(offsets, touch, side="right") - 1])
+        raise InputError(
+            f"{source.place(row)}: column {path.name!r} is {path[row]!r}, which has a channel without a name."
+        )
+    channels = names.filter(~nameless).unique().sort()
+    codes = channels.search_sorted(names).to_numpy().astype(np.int32)[spelling]
+    return Journeys(tuple(channels), codes, offsets, conversions[rows], nulls[rows], value[rows], notes=tuple(notes))
+
+
+def _check_separator(path: pl.Series, source: Source, separator: str) -> None:
+    """No path has the separator: raise InputError if one has it without the spaces."""
+    bare = separator.strip()
+    tight = path.str.contains(bare, literal=True).arg_true()
+    if bare != separator and len(tight):
+        row = int(tight[0])
+        raise InputError(
+            f"{source.place(row)}: column {path.name!r} is {path[row]!r}; no path contains {separator!r}, "
+            f"but this one contains {bare!r}. If that stands between channels, pass separator={bare!r} "
+            f"(--separator {shlex.quote(bare)} on the command line)."
+        )
 
 
 def _optional(name: str | None, frame: pl.DataFrame, source: Source, given: set[str]) -> pl.Series | None:
@@ -149,34 +175,3 @@ def _texts(path: pl.Series, source: Source) -> pl.Series:
     if path.dtype not in (pl.String, pl.Categorical, pl.Enum, pl.Null):
         raise InputError(f"{source.name}: column {path.name!r} holds {path.dtype}, expected text like 'a > b'.")
     return path.cast(pl.String)
-
-
-def _codes(
-    path: pl.Series, rows: NDArray[np.int64], source: Source, name: str, separator: str
-) -> tuple[tuple[str, ...], NDArray[np.int32], NDArray[np.int64]]:
-    """Split paths into channels and number these in alphabetical order: (channels, codes, offsets)."""
-    bare = separator.strip()
-    if bare != separator and not path.str.contains(separator, literal=True).any():
-        tight = path.str.contains(bare, literal=True).arg_true()
-        if len(tight):
-            row = int(tight[0])
-            raise InputError(
-                f"{source.place(int(rows[row]))}: column {name!r} is {path[row]!r}; no path contains {separator!r}, "
-                f"but this one contains {bare!r}. If that stands between channels, pass separator={bare!r} "
-                f"(--separator {shlex.quote(bare)} on the command line)."
-            )
-    split = path.str.split(separator)
-    offsets = np.concatenate([[0], np.cumsum(split.list.len().to_numpy(), dtype=np.int64)])
-    touches = split.explode()
-    written = touches.unique().sort()  # a few spellings: only these are tidied, not every touch
-    names = written.str.strip_chars()
-    spelling = touches.cast(pl.Enum(written)).to_physical().to_numpy()
-    if (names == "").any():
-        touch = int(np.flatnonzero(np.isin(spelling, (names == "").arg_true().to_numpy()))[0])
-        row = int(np.searchsorted(offsets, touch, side="right")) - 1
-        raise InputError(
-            f"{source.place(int(rows[row]))}: column {name!r} is {path[row]!r}, which has a channel without a name."
-        )
-    channels = names.unique().sort()
-    codes = channels.search_sorted(names).to_numpy().astype(np.int32)[spelling]
-    return tuple(channels), codes, offsets

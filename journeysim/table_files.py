@@ -80,7 +80,7 @@ def read_table(file: str | Path, *, wanted: Collection[str] = ()) -> tuple[pl.Da
     first_line = 1 + whole[: len(whole) - len(text)].count("\n")
     delimiter = _delimiter(text, wanted)
     try:
-        frame = pl.read_csv(io.StringIO(text), separator=delimiter, infer_schema=False)
+        frame = pl.read_csv(text.encode(), separator=delimiter, infer_schema=False)
     except pl.exceptions.PolarsError as error:
         odd = (n for n, line in enumerate(text.split("\n"), first_line) if line.count('"') % 2)
         quote = f" line {next(odd, first_line)}: a quotation mark inside a field; double it and quote the field"
