@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
 from journeysim.attribution.base import Attribution, require_conversions
 from journeysim.errors import InputError
-from journeysim.markov import RemovalEffects, choose_order
+from journeysim.markov import AbsorbingChain, RemovalEffects, choose_order
 from journeysim.markov.removal import Empty, Removal, channel_effects
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from journeysim.journeys import Journeys
+    from journeysim.markov import TransitionCounts
 
     FloatArray = NDArray[np.float64]
 
@@ -71,24 +72,55 @@ class RemovalEffect:
         else:
             order = self.order
         effects = channel_effects(journeys, order, self.removal, self.empty)
-        notes += self._notes(journeys, effects)
-        if effects.by_value is None:
-            value = np.zeros(len(journeys.channels))
-            if journeys.value.any():
-                notes.append("The values add up to zero: there is no removal effect by value, and no value to credit.")
-        else:
-            value = journeys.total_value * self._shares(effects.by_value)
+        credited = self._credited(
+            journeys.channels, effects, journeys.n_conversions, journeys.total_value, has_nulls=journeys.nulls.any()
+        )
+        if effects.by_value is None and journeys.value.any():
+            notes.append("The values add up to zero: there is no removal effect by value, and no value to credit.")
+        return replace(
+            credited,
+            untouched_conversions=journeys.untouched_conversions,
+            untouched_value=journeys.untouched_value,
+            notes=(*notes, *credited.notes),
+        )
+
+    def attribute_counts(self, counts: TransitionCounts) -> Attribution:
+        """As `attribute`, from counts: of a log larger than memory, say, whose parts were counted and added up.
+
+        What happened without any touch is not in counts, and so not in the result.
+
+        Raises
+        ------
+        InputError : as `attribute`; if the counts are of another order, or the removal needs the journeys ("refit")
+        """
+        if self.order != counts.order:
+            raise InputError(f"RemovalEffect of order {self.order!r} was given counts of order {counts.order}.")
+        if self.removal == "refit":
+            raise InputError("removal='refit' counts journeys anew, so it needs these; counts do not hold them.")
+        chain = AbsorbingChain.from_counts(counts)
+        effects = chain.removal_effects() if self.removal == "null" else chain.detour_effects()
+        n_conversions, total_value = float(counts.conversions.sum()), float(counts.value.sum())
+        return self._credited(counts.channels, effects, n_conversions, total_value, has_nulls=counts.nulls.any())
+
+    def _credited(
+        self,
+        channels: tuple[str, ...],
+        effects: RemovalEffects,
+        n_conversions: float,
+        total_value: float,
+        *,
+        has_nulls: np.bool_,
+    ) -> Attribution:
+        no_value = np.zeros(len(channels))
         return Attribution(
             method="markov",
             settings=self._settings(),
-            channels=journeys.channels,
-            conversions=journeys.n_conversions * self._shares(effects.by_conversions),
-            value=value,
+            channels=channels,
+            conversions=n_conversions * self._shares(effects.by_conversions),
+            value=no_value if effects.by_value is None else total_value * self._shares(effects.by_value),
             removal_effects=effects.by_conversions,
             removal_effects_value=effects.by_value,
-            untouched_conversions=journeys.untouched_conversions,
-            untouched_value=journeys.untouched_value,
-            notes=tuple(notes),
+            notes=tuple(self._notes(channels, effects, has_nulls=has_nulls)),
         )
 
     def _settings(self) -> dict[str, object]:
@@ -102,16 +134,16 @@ class RemovalEffect:
             settings["seed"] = self.seed
         return settings
 
-    def _notes(self, journeys: Journeys, effects: RemovalEffects) -> list[str]:
+    def _notes(self, channels: tuple[str, ...], effects: RemovalEffects, *, has_nulls: np.bool_) -> list[str]:
         notes = []
-        if not journeys.nulls.any():
+        if not has_nulls:
             notes.append(
                 "There are no paths without a conversion, so the chain always converts (P = 1) and removal effects "
                 "only say how often a channel is met. Include the paths that did not convert."
             )
         negative = np.flatnonzero(effects.by_conversions < -1e-12)
         if len(negative):
-            names = ", ".join(journeys.channels[c] for c in negative)
+            names = ", ".join(channels[c] for c in negative)
             notes.append(
                 f"Negative credit: by this kind of removal ({self.removal}) more would convert without {names}."
             )

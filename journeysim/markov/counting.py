@@ -52,6 +52,17 @@ class TransitionCounts:
         for column in (self.states, self.moves.data, self.starts, self.conversions, self.nulls, self.value):
             column.setflags(write=False)
 
+    def __add__(self, other: TransitionCounts) -> TransitionCounts:
+        """The counts of both: journeys may be counted part by part. Channels of either are channels of the sum.
+
+        Raises
+        ------
+        InputError : if the orders differ
+        """
+        if self.order != other.order:
+            raise InputError(f"Counts of order {self.order} and of order {other.order} cannot be added.")
+        return _merged(self, other)
+
     @property
     def contains(self) -> BoolArray:
         """(S, C) whether a state contains a channel."""
@@ -142,3 +153,44 @@ def dense_ids(keys: IntArray) -> tuple[IntArray, int]:
     seen[keys] = True
     number = np.cumsum(seen) - 1
     return number[keys], int(seen.sum())
+
+
+def _merged(a: TransitionCounts, b: TransitionCounts) -> TransitionCounts:
+    """The counts of both, with the channels and states of both in ascending order."""
+    channels = tuple(sorted({*a.channels, *b.channels}))
+    width = max(a.states.shape[1], b.states.shape[1])
+    states, number = np.unique(
+        np.concatenate([_recoded(part, channels, width) for part in (a, b)]), axis=0, return_inverse=True
+    )
+    number = number.ravel()
+    places = number[: len(a.states)], number[len(a.states) :]
+
+    def total(name: str) -> FloatArray:
+        weights = np.concatenate([getattr(a, name), getattr(b, name)])
+        return np.bincount(number, weights, minlength=len(states)).astype(np.float64)
+
+    moves = [part.moves.tocoo() for part in (a, b)]
+    rows, columns = (
+        np.concatenate([place[getattr(m, axis)] for place, m in zip(places, moves, strict=True)])
+        for axis in ("row", "col")
+    )
+    summed = csr_array((np.concatenate([m.data for m in moves]), (rows, columns)), shape=(len(states), len(states)))
+    summed.sort_indices()
+    return TransitionCounts(
+        channels=channels,
+        order=a.order,
+        states=states,
+        moves=summed,
+        starts=total("starts"),
+        conversions=total("conversions"),
+        nulls=total("nulls"),
+        value=total("value"),
+    )
+
+
+def _recoded(counts: TransitionCounts, channels: tuple[str, ...], width: int) -> NDArray[np.int32]:
+    """(S, width) the states in the codes of other channels, padded in front."""
+    code = np.array([*(channels.index(name) for name in counts.channels), -1], dtype=np.int32)  # -1 stays -1
+    padded = np.full((len(counts.states), width), -1, dtype=np.int32)
+    padded[:, width - counts.states.shape[1] :] = code[counts.states]
+    return padded
