@@ -10,10 +10,10 @@ STAMP := $(VENV)/.installed
 unexport PYTHONDONTWRITEBYTECODE
 
 # `make help` prints the text behind "##".
-.PHONY: help demo test check slow bench notebooks experiments pictures format clean
+.PHONY: help demo test check slow bench bench-peers notebooks experiments pictures format clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -40,6 +40,17 @@ slow: $(STAMP) ## samplers, calibration and big simulations
 bench: $(STAMP) ## speed, against peers in the same run
 	@for script in benchmarks/speed/*.py; do $(BIN)/python $$script || exit 1; done
 
+PEERS := $(VENV)-peers
+
+$(PEERS)/.installed: benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --requirement benchmarks/peers/requirements.txt
+	@touch $@
+
+bench-peers: $(STAMP) $(PEERS)/.installed ## attribution against packages in an environment of their own
+	PYTHONPATH=. $(BIN)/python benchmarks/peers/differences.py --peers $(PEERS)/bin/python
+	PYTHONPATH=. $(BIN)/python benchmarks/speed/attribution_peers.py --peers $(PEERS)/bin/python
+
 notebooks: $(STAMP) ## run every notebook into out/notebooks
 	@mkdir -p out/notebooks
 	@for story in notebooks/*.py; do \
@@ -62,5 +73,5 @@ format: $(STAMP) ## mend formatting and what lint can mend
 	$(BIN)/ruff format .
 
 clean: ## remove the environment, caches and results
-	rm -rf $(VENV) out .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-peers out .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

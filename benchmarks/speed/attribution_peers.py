@@ -5,9 +5,9 @@ The peers live in an environment of their own (benchmarks/peers/requirements.txt
     python benchmarks/speed/attribution_peers.py --peers INTERPRETER [--rows 1000000]
 
 Each side reads the same CSV file with its own reader and computes removal effects by count and value at its defaults,
-the peers on one thread, as they are by default. Interpreters are started, and packages imported, before the clock. Ours
-is measured five times, before and after the peer; ratios are of the medians, of wall time and of CPU time (all threads):
-on a busy machine the latter says more.
+the peers on one thread, as they are by default. Interpreters are started, and packages imported, before the clock.
+Ours is measured six times, before and after the peer; ratios are of medians, of wall time and of CPU time (all
+threads): on a busy machine the latter says more.
 """
 
 import argparse

@@ -14,8 +14,6 @@ from functools import reduce
 from operator import add
 from pathlib import Path
 
-import polars as pl
-
 from benchmarks.speed.attribution_peers import path_table
 from journeysim.attribution import RemovalEffect
 from journeysim.interop import read_paths
