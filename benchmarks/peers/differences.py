@@ -65,7 +65,7 @@ def channel_attribution(data: Data, interpreter: str, folder: Path) -> None:
         if order == 1:
             cases.insert(0, ({"max_step": 10_000}, range(1, 21), "max_step=10000, seeds 1-20"))
         for settings, seeds, what in cases:
-            runs = [ask(interpreter, name, data.file, order=order, seed=s, **settings)["effects"] for s in seeds]
+            runs = ask(interpreter, name, data.file, order=order, seeds=list(seeds), **settings)["runs"]
             found = np.array([data.theirs(effects) for effects in runs])
             noise = found.std(axis=0, ddof=1)
             scattered = noise > 0

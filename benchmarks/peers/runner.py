@@ -97,7 +97,11 @@ def main(peer, file, settings):
 
         return {}
     prepare = PEERS[peer]
-    prepare(pd.DataFrame(), dict(settings))  # imports it
+    prepare(pd.DataFrame(), {})  # imports it
+    if seeds := settings.pop("seeds", []):  # of a simulation: the effects by each, untimed
+        data = pd.read_csv(file, sep=";")
+        runs = [prepare(data, {**settings, "seed": seed}) for seed in seeds]
+        return {"runs": [found(run())["effects"] for run, found in runs]}
     start, cpu = time.perf_counter(), time.process_time()
     data = pd.read_csv(file, sep=";")
     read, read_cpu = time.perf_counter(), time.process_time()
