@@ -44,8 +44,8 @@ def attribute(folder: Path) -> None:
     wall, cpu = time.perf_counter() - start, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"{len(counting)} parts, {found.conversions.sum():,.0f} conversions: {wall:.1f} s ({cpu:.1f} s of CPU), of which "
-        f"counting {sum(counting):.2f} s; peak memory {peak:,.0f} MB"
+        f"{len(counting)} parts, {found.conversions.sum():,.0f} conversions: {wall:.1f} s ({cpu:.1f} s of CPU), of "
+        f"which counting {sum(counting):.2f} s; peak memory {peak:,.0f} MB"
     )
 
 
