@@ -93,12 +93,13 @@ def count_transitions(journeys: Journeys, order: int = 1) -> TransitionCounts:
         raise InputError(f"Markov order must be 1 or more, got {order}.")
     weight = journeys.conversions + journeys.nulls
     weighs = weight > 0
-    stray = np.flatnonzero(~weighs & (journeys.value != 0))
+    stray = np.flatnonzero(~weighs)
+    stray = stray[journeys.value[stray] != 0]
     if len(stray):
         j = int(stray[0])
         raise InputError(f"Journey {j} has value {journeys.value[j]:g} but neither conversions nor nulls.")
     # Beyond the longest path every path is one short state already.
-    k = min(order, int(np.diff(journeys.offsets)[weighs].max(initial=1)))
+    k = 1 if order == 1 else min(order, int(np.diff(journeys.offsets)[weighs].max(initial=1)))
     n_channels = len(journeys.channels)
     keys, targets, weights, parent, channel, depth, first, last = walk(
         journeys.codes, journeys.offsets, weight, k, n_channels, FULL_TABLE
@@ -119,7 +120,7 @@ def count_transitions(journeys: Journeys, order: int = 1) -> TransitionCounts:
     moves.sort_indices()
 
     def total(at: IntArray, amounts: FloatArray) -> FloatArray:
-        return np.bincount(number[at], amounts, minlength=len(nodes)).astype(np.float64)
+        return np.bincount(at, amounts, minlength=len(parent)).astype(np.float64)[nodes[ascending]]
 
     return TransitionCounts(
         channels=journeys.channels,
