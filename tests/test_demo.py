@@ -11,7 +11,7 @@ from journeysim.demo import SCENARIOS, WORLD
 from journeysim.forecasts import forecast, signed
 from journeysim.log_files import read_log
 from journeysim.plots import METHODS
-from journeysim.sections import STANDARD_METHODS
+from journeysim.attribution import STANDARD_METHODS
 from journeysim.worlds import load
 
 TABLES = {

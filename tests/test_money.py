@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from journeysim.attribution import Attribution, UncertainAttribution, attribute, posterior_attribution
-from journeysim.attribution.money import costs_of, returns, whole_cents
+from journeysim.attribution.cents import whole_cents
+from journeysim.attribution.money import costs_of, returns
 from journeysim.attribution.over_time import drift, journeys_by_period, journeys_by_segment
 from journeysim.errors import InputError
 from journeysim.events import EventLog
