@@ -139,12 +139,8 @@ class Comparison:
             said.append(
                 f"{first.untouched_conversions:,.6g} more conversions had no touch and are credited to no channel."
             )
-        said += [
-            f"{label}: {note}"
-            for label, found in self.results.items()
-            for note in found.notes
-            if note not in self.notes
-        ]
+        for label, found in self.results.items():
+            said += [f"{label}: {note}" for note in found.notes if note not in self.notes]
         return said + [f"Not compared, {label}: {reason}" for label, reason in self.refused.items()]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
@@ -260,15 +256,16 @@ def _labelled(
 
 def label_of(method: str | Attributor) -> str:
     """The name of a method with those of its settings that are not the defaults, such as "markov order=3"."""
-    settings = []
-    if is_dataclass(method):
-        for setting in fields(method):
-            value = getattr(method, setting.name)
-            if value != setting.default:
-                settings.append(
-                    f"{setting.name}={value if isinstance(value, str | int | float) else type(value).__name__}"
-                )
-    return " ".join([name_of(method), *settings])
+    name = name_of(method)
+    if not is_dataclass(method):
+        return name
+    changed = [(field.name, getattr(method, field.name), field.default) for field in fields(method)]
+    told = (
+        f"{setting}={value if isinstance(value, str | int | float) else type(value).__name__}"
+        for setting, value, default in changed
+        if value != default
+    )
+    return " ".join([name, *told])
 
 
 def _words(label: str) -> str:
