@@ -8,14 +8,12 @@ import polars as pl
 
 from journeysim.attribution import UncertainAttribution, method_table
 from journeysim.attribution.cents import to_the_cent
-from journeysim.interval_plots import interval_chart
+from journeysim.interval_plots import credit_chart
 from journeysim.markov_plots import order_chart
-from journeysim.plots import comparison_chart, share_chart
+from journeysim.plots import comparison_chart
 from journeysim.report import Report, Section, Table
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from journeysim.attribution import Comparison
     from journeysim.attribution.credit import Credit
 
@@ -30,7 +28,6 @@ _FORMATS = {
     "p_first": "probability",
     **dict.fromkeys(("distance", "lowest", "highest", "spread"), "z.1%"),
 }
-_MOST_INTERVALS = 6  # series that a row of intervals has room for
 _FOOTER = "The same numbers as data: --out with a name that ends in .csv, .parquet or .json."
 
 
@@ -56,7 +53,7 @@ def credit_report(credit: Credit, *, source: str) -> Report:
             "p first: in how many of the draws no channel is credited with more.",
         ]
     tables = [Table(_shown(credit, part), _caption(credit, part, "Credit"), _FORMATS) for part in credit.parts]
-    sections = [Section("Who gets the credit?", tuple(explained), {_TOLD: _picture(credit)}, tuple(tables))]
+    sections = [Section("Who gets the credit?", tuple(explained), {_TOLD: credit_chart(credit)}, tuple(tables))]
     if credit.money:
         money = [
             Table(found.to_frame(credit.level), _caption(credit, part, "Costs and returns"), _FORMATS)
@@ -101,16 +98,6 @@ def comparison_report(comparison: Comparison, *, source: str) -> Report:
 
 
 _TOLD = "Share of credit by channel"
-
-
-def _picture(credit: Credit) -> Figure:
-    label = credit.point(next(iter(credit.parts))).method
-    series = {part if credit.by else label: found for part, found in credit.parts.items()}
-    uncertain = {name: found for name, found in series.items() if isinstance(found, UncertainAttribution)}
-    if uncertain and len(uncertain) <= _MOST_INTERVALS:
-        return interval_chart(uncertain, level=credit.level)
-    points = {part if credit.by else label: credit.point(part) for part in credit.parts}
-    return share_chart(next(iter(points.values())).channels, {name: point.share for name, point in points.items()})
 
 
 def _shown(credit: Credit, part: str) -> pl.DataFrame:

@@ -256,16 +256,14 @@ def _labelled(
 
 def label_of(method: str | Attributor) -> str:
     """The name of a method with those of its settings that are not the defaults, such as "markov order=3"."""
-    name = name_of(method)
-    if not is_dataclass(method):
-        return name
-    changed = [(field.name, getattr(method, field.name), field.default) for field in fields(method)]
+    settings = fields(method) if is_dataclass(method) else ()
+    changed = [(field.name, getattr(method, field.name), field.default) for field in settings]
     told = (
         f"{setting}={value if isinstance(value, str | int | float) else type(value).__name__}"
         for setting, value, default in changed
         if value != default
     )
-    return " ".join([name, *told])
+    return " ".join([name_of(method), *told])
 
 
 def _words(label: str) -> str:

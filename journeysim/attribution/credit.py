@@ -6,9 +6,11 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from journeysim.attribution.money import TOTAL
+from journeysim.attribution.sharing import listed
 from journeysim.attribution.uncertainty import UncertainAttribution
 
 if TYPE_CHECKING:
@@ -57,8 +59,10 @@ class Credit:
         """What a reader should know, each note once; those of a segment after its name."""
         said = [str(self.choice)] if self.choice is not None else []
         for part, found in self.parts.items():
-            notes = [*self.point(part).notes, *(found.notes if isinstance(found, UncertainAttribution) else ())]
             point = self.point(part)
+            notes = [*point.notes]
+            if isinstance(found, UncertainAttribution):
+                notes += [*found.notes, *outside_note(found, self.level)]
             if point.untouched_conversions:
                 notes.append(
                     f"{point.untouched_conversions:,.6g} more conversions (value {point.untouched_value:,.2f}) had no "
@@ -121,6 +125,21 @@ class Credit:
         if self.by:
             record |= {"by": self.by, "segments": parts}
         return record | {"rows": _finite(self.rows())}
+
+
+def outside_note(found: UncertainAttribution, level: float) -> tuple[str, ...]:
+    """A note where intervals do not hold what the data themselves say, or nothing."""
+    low, high = found.interval(level, of="share")
+    outside = np.flatnonzero((found.point.share < low) | (found.point.share > high))
+    if not len(outside):
+        return ()
+    names = listed(found.channels[c] for c in outside)
+    why = (
+        "the prior outweighs contexts that were seen a few times. Take a lower order, or the bootstrap."
+        if found.source == "posterior"
+        else "resamples differ from the data in a way that the method takes up. Do not trust these intervals."
+    )
+    return (f"Credit lies outside its own {level:.0%} interval for {names}: {why}",)
 
 
 def comparison_record(comparison: Comparison) -> dict[str, Any]:

@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
 
 TOTAL = "(total)"
+_HEADS = {
+    "cost": "cost",
+    "conversions": "conversions",
+    "cost_per_conversion": "cost per\nconversion",
+    "value": "value",
+    "return_on_spend": "return\non spend",
+}
 
 
 def costs_of(log: EventLog) -> dict[str, float]:
@@ -115,41 +122,28 @@ class Returns:
         return self.screen()
 
     def screen(self, level: float = 0.9) -> Group:
-        """Costs, cost per conversion and return by channel, with their intervals, for a terminal of 80 columns."""
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        table.add_column("channel", overflow="fold")
+        """Costs, cost per conversion and return by channel; with intervals in two tables, to fit 80 columns."""
+        found, frame = self.attribution, self.to_frame(level)
         interval = f"{level:.0%} interval"
-        certain = not isinstance(self.attribution, UncertainAttribution)
-        heads = ["cost", "conversions", "cost per\nconversion", interval, "value", "return\non spend", interval]
-        for head in [head for head in heads if not (certain and head == interval)]:
-            table.add_column(head, justify="right", overflow="fold", style="dim" if head == interval else None)
-        for row in self.to_frame(level).iter_rows(named=True):
-            is_total, spent = row["channel"] == TOTAL, row["return_on_spend"] is not None
-            cells: list[str | Text] = [
-                Text("total" if is_total else row["channel"]),
-                f"{row['cost']:,.2f}",
-                f"{row['conversions']:,.1f}",
-                f"{row['cost_per_conversion']:,.2f}",
+        title = f"Costs and returns, credit by {self.point.method}"
+        if isinstance(found, UncertainAttribution):
+            title += f", {found.n_draws:,} draws"
+            tables = [
+                _table(frame, {"cost": "cost", "conversions": "conversions", **_ends("cost_per_conversion", interval)}),
+                _table(frame, {"cost": "cost", "value": "value", **_ends("return_on_spend", interval)}),
             ]
-            if not certain:
-                cells.append("" if is_total else _range(row, "cost_per_conversion"))
-            cells += [f"{row['value']:,.2f}", f"{row['return_on_spend']:,.2f}" if spent else "-"]
-            if not certain:
-                cells.append(_range(row, "return_on_spend") if spent and not is_total else "")
-            if is_total:
-                table.add_section()
-            table.add_row(*cells, style="bold" if is_total else None)
-        point = self.point
+        else:
+            names = ("cost", "conversions", "cost_per_conversion", "value", "return_on_spend")
+            tables = [_table(frame, {name: _HEADS[name] for name in names})]
         notes = [
             "Return on spend: value credited / cost; an average of what happened, not the return on the next spend."
         ]
-        if point.untouched_conversions:
+        if self.point.untouched_conversions:
             notes.append(
-                f"{point.untouched_conversions:,.1f} more conversions had no touch (value {point.untouched_value:,.2f})"
+                f"{self.point.untouched_conversions:,.1f} more conversions had no touch (value "
+                f"{self.point.untouched_value:,.2f})"
             )
-        draws = "" if certain else f", {self.attribution.n_draws:,} draws"  # type: ignore[union-attr]
-        title = f"Costs and returns, credit by {point.method}{draws}"
-        return Group(Text(title, style="bold"), table, *(Text(f"- {note}") for note in notes))
+        return Group(Text(title, style="bold"), *tables, *(Text(f"- {note}") for note in notes))
 
     def __str__(self) -> str:
         return as_text(self)
@@ -186,5 +180,30 @@ def check_costs(costs: Mapping[str, float], channels: Sequence[str]) -> None:
         raise InputError(f"There is no cost for channel {missing[0]!r}; give 0 if nothing was spent on it.")
 
 
-def _range(row: Mapping[str, float], name: str) -> str:
-    return f"{row[f'{name}_low']:,.2f} to {row[f'{name}_high']:,.2f}"
+def _ends(name: str, interval: str) -> dict[str, str]:
+    """A column and that of its interval, with their heads."""
+    return {name: _HEADS[name], f"{name}_low": interval}
+
+
+def _table(frame: pl.DataFrame, heads: Mapping[str, str]) -> Table:
+    """Columns of a frame; one that ends in `_low` is shown with its `_high`."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("channel", overflow="fold")
+    for name, head in heads.items():
+        table.add_column(head, justify="right", no_wrap=True, style="dim" if name.endswith("_low") else None)
+    for row in frame.iter_rows(named=True):
+        is_total = row["channel"] == TOTAL
+        cells = (_cell(row, name, is_total=is_total) for name in heads)
+        if is_total:
+            table.add_section()
+        # Text: a channel named "[b]" is not markup
+        table.add_row(Text("total" if is_total else row["channel"]), *cells, style="bold" if is_total else None)
+    return table
+
+
+def _cell(row: Mapping[str, float], name: str, *, is_total: bool) -> str:
+    if row[name] is None:
+        return "" if name.endswith("_low") else "-"
+    if not name.endswith("_low"):
+        return f"{row[name]:,.1f}" if name == "conversions" else f"{row[name]:,.2f}"
+    return "" if is_total else f"{row[name]:,.2f} to {row[name.replace('_low', '_high')]:,.2f}"

@@ -11,11 +11,13 @@ from rich.text import Text
 
 from journeysim.attribution import UncertainAttribution
 from journeysim.attribution.cents import to_the_cent
+from journeysim.attribution.credit import outside_note
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from journeysim.attribution.credit import Credit
+    from journeysim.markov import OrderChoice
 
 
 def credit_screens(credit: Credit) -> list[RenderableType]:
@@ -28,7 +30,7 @@ def credit_screens(credit: Credit) -> list[RenderableType]:
         if part in credit.money:
             screens.append(credit.money[part].screen(credit.level))
     if credit.choice is not None:
-        screens.append(Group(Text("Which order?", style="bold"), Text(str(credit.choice)), _curve(credit)))
+        screens.append(Group(Text("Which order?", style="bold"), Text(str(credit.choice)), _curve(credit.choice)))
     return screens
 
 
@@ -64,15 +66,16 @@ def _uncertain(found: UncertainAttribution, level: float) -> Group:
     made = ", ".join(f"{name}={value}" for name, value in found.settings.items())
     title = f"Attribution by {point.method}" + (f" ({settings})" if settings else "")
     notes = [
-        f"{found.n_draws:,} draws of the {found.source} ({made}). The totals are known; what is uncertain is the split.",
+        f"{found.n_draws:,} draws of the {found.source} ({made}). The totals are known; the split is uncertain.",
         "First: in how many of the draws no channel is credited with more.",
         *point.notes,
         *found.notes,
+        *outside_note(found, level),
     ]
     if point.untouched_conversions:
         notes.append(
-            f"{point.untouched_conversions:,.6g} more conversions (value {point.untouched_value:,.2f}) had no touch and "
-            "are credited to no channel."
+            f"{point.untouched_conversions:,.6g} more conversions (value {point.untouched_value:,.2f}) had no touch "
+            "and are credited to no channel."
         )
     tables = [credit, more] if has_value or has_effects else [credit]
     return Group(Text(title, style="bold"), *tables, *(Text(f"- {note}") for note in notes))
@@ -86,12 +89,11 @@ def _table(*columns: tuple[str, str]) -> Table:
     return table
 
 
-def _curve(credit: Credit) -> Table:
-    assert credit.choice is not None
+def _curve(choice: OrderChoice) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for head in ("order", "log-likelihood\nper journey", "standard error\nto the best", "BIC", "contexts"):
         table.add_column(head, justify="right")
-    for row in credit.choice.curve.iter_rows(named=True):
+    for row in choice.curve.iter_rows(named=True):
         table.add_row(
             str(row["order"]),
             f"{row['log_likelihood']:.4f}" + (" *" if row["best_cross_validation"] else "  "),

@@ -128,8 +128,7 @@ class Outputs:
     def print(self, result: Result) -> None:
         """Print the result, and say which files there are now."""
         result.print(self.printed)
-        for file in self.files:
-            say_where(file)
+        say_where(*self.files)
 
 
 @contextmanager

@@ -30,10 +30,10 @@ def read_spend(
     from journeysim.attribution.credit import ALL
     from journeysim.attribution.money import check_costs
 
-    if costs == OF_THE_LOG:
-        assert source.log is not None
+    if costs == OF_THE_LOG and source.log is not None:
         free = dict.fromkeys(source.journeys.channels, 0.0)  # a segment may have no touch on some
-        return {part: free | costs_of(_only(source.log, by, part)) for part in parts}
+        logs = {part: _only(source.log, by, part) for part in parts}
+        return {part: free | costs_of(log) for part, log in logs.items()}
     found = {ALL if part is None else part: amounts for part, amounts in read_costs(costs, by=by).items()}
     wrong = sorted(found.keys() ^ parts.keys())
     if wrong:
