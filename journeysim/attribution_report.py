@@ -18,16 +18,13 @@ if TYPE_CHECKING:
     from journeysim.attribution.credit import Credit
 
 _FORMATS = {
-    **dict.fromkeys(("conversions", "conversions_low", "conversions_high"), ",.1f"),
-    **dict.fromkeys(("share", "share_low", "share_high"), "z.1%"),
+    "conversions": ",.1f",
+    "removal_effect": ".4f",
+    "ranks_first": "probability",
     **dict.fromkeys(("value", "cost", "cost_per_conversion", "return_on_spend"), ",.2f"),
-    **dict.fromkeys(("value_low", "value_high"), ",.2f"),
-    **dict.fromkeys((f"cost_per_conversion_{end}" for end in ("low", "high")), ",.2f"),
-    **dict.fromkeys((f"return_on_spend_{end}" for end in ("low", "high")), ",.2f"),
-    **dict.fromkeys(("removal_effect", "removal_effect_low", "removal_effect_high"), ".4f"),
-    "p_first": "probability",
-    **dict.fromkeys(("distance", "lowest", "highest", "spread"), "z.1%"),
+    **dict.fromkeys(("share", "distance", "lowest", "highest", "spread"), "z.1%"),
 }
+_OF_ENDS = {"conversions": ",.1f", "share": "z.1%", "value": ",.0f", "removal_effect": ".3f"}  # others: ",.2f"
 _FOOTER = "The same numbers as data: --out with a name that ends in .csv, .parquet or .json."
 
 
@@ -50,14 +47,18 @@ def credit_report(credit: Credit, *, source: str) -> Report:
             f"Intervals ({credit.level:.0%}) and ranks are those of {found.n_draws:,} draws of the {found.source}: "
             "what chance leaves open about the split. The totals are known. Whether the split is causal is another "
             "question.",
-            "p first: in how many of the draws no channel is credited with more.",
+            "Ranks first: in how many of the draws no channel is credited with more.",
         ]
     tables = [Table(_shown(credit, part), _caption(credit, part, "Credit"), _FORMATS) for part in credit.parts]
-    sections = [Section("Who gets the credit?", tuple(explained), {_TOLD: credit_chart(credit)}, tuple(tables))]
+    sections = [Section("Credit by channel", tuple(explained), {_TOLD: credit_chart(credit)}, tuple(tables))]
     if credit.money:
         money = [
-            Table(found.to_frame(credit.level), _caption(credit, part, "Costs and returns"), _FORMATS)
-            for part, found in credit.money.items()
+            Table(
+                _with_intervals(money_of.to_frame(credit.level), credit.level),
+                _caption(credit, part, "Costs and returns"),
+                _FORMATS,
+            )
+            for part, money_of in credit.money.items()
         ]
         paragraph = (
             "Return on spend is value credited / cost: an average of what happened, not the return on the next spend."
@@ -89,7 +90,7 @@ def comparison_report(comparison: Comparison, *, source: str) -> Report:
     )
     about = method_table().filter(pl.col("method").is_in([*{found.method for found in comparison.results.values()}]))
     sections = (
-        Section("Who gets the credit?", (), {_TOLD: comparison_chart(comparison)}, (shares,)),
+        Section("Credit by channel", (), {_TOLD: comparison_chart(comparison)}, (shares,)),
         Section("How far are they apart?", (), {}, apart if len(comparison.results) > 1 else ()),
         Section("What to keep in mind", tuple(comparison.remarks()), {}, _of_methods(about)),
         Section("All numbers", (), {}, (Table(pl.concat(amounts), "Credit by method and channel", _FORMATS),)),
@@ -101,14 +102,27 @@ _TOLD = "Share of credit by channel"
 
 
 def _shown(credit: Credit, part: str) -> pl.DataFrame:
-    """Rows of a segment with values in whole cents, without columns that say nothing here."""
-    rows = credit.rows()
-    if credit.by:
-        rows = rows.filter(segment=part).drop("segment")
-    if part in credit.money:
-        rows = rows.drop("cost", pl.selectors.starts_with("cost_per", "return_on")) if "cost" in rows.columns else rows
+    """Rows of a segment without its money, values in whole cents, without columns that say nothing here."""
+    found = credit.parts[part]
+    rows = found.to_frame(credit.level) if isinstance(found, UncertainAttribution) else found.to_frame()
     rows = rows.with_columns(value=to_the_cent(rows["value"].to_numpy()))
-    return rows.select(column for column in rows if column.null_count() < rows.height)
+    rows = rows.select(column for column in rows if column.null_count() < rows.height)
+    return _with_intervals(rows.rename({"p_first": "ranks_first"}, strict=False), credit.level)
+
+
+def _with_intervals(frame: pl.DataFrame, level: float) -> pl.DataFrame:
+    """Both ends of an interval in one column of text: what readers compare stands together."""
+    columns = []
+    for column in frame:
+        quantity, _, end = column.name.rpartition("_")
+        if end == "low":
+            form = _OF_ENDS.get(quantity, ",.2f")
+            ends = zip(column, frame[f"{quantity}_high"], strict=True)
+            told = ["" if low is None or low == high else f"{low:{form}} to {high:{form}}" for low, high in ends]
+            columns.append(pl.Series(f"{quantity}, {level:.0%} interval", told))
+        elif end != "high":
+            columns.append(column)
+    return pl.DataFrame(columns)
 
 
 def _caption(credit: Credit, part: str, what: str) -> str:

@@ -126,7 +126,7 @@ def attribution_chart(
     shares : by method, (C,) shares in the order of `channels`; each of `METHODS` has its own marker and colour
     truth : of a simulated world, its channels in any order
     """
-    reference = _truth_shares(truth, channels) if truth is not None else next(iter(shares.values()))
+    reference = _truth_shares(truth, channels) if truth is not None else np.mean([*shares.values()], axis=0)
     order = np.argsort(reference, kind="stable")
     rows = np.arange(len(channels))
     figure = Figure(figsize=(8.2, 1.3 + 0.42 * max(len(channels), 3)), layout="constrained")
@@ -143,7 +143,7 @@ def attribution_chart(
     every = np.concatenate([*shares.values(), reference])
     low, high = min(0.0, every.min()), every.max()  # credit can be negative
     room = high - low
-    axes.barh(rows, 1 - 2 * low, left=2 * low, height=0.64, color=PALE, zorder=1)
+    axes.barh(rows, 3 * room, left=low - room, height=0.64, color=PALE, zorder=1)
     if low < 0:
         axes.axvline(0, color=GREY, lw=1, zorder=1)
     axes.set(
@@ -153,6 +153,7 @@ def attribution_chart(
     )
     axes.set_yticks(rows, [_plain(channels[i], 28) for i in order])
     _tidy(axes, title)
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=_decimals(axes)))
     axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), labelspacing=0.9)
     return figure
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import Field, dataclass, fields, is_dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import polars as pl
@@ -118,7 +118,8 @@ class Comparison:
         if distances.is_empty():
             return []
         (one, other, least), (first, second, most) = distances.row(0), distances.row(-1)
-        said = [f"Farthest apart are {first} and {second}: {most:.1%} of the credit goes to other channels."]
+        odd = " (more than all: some credit is negative)" if most > 1 + 1e-9 else ""
+        said = [f"Farthest apart are {first} and {second}: {most:.1%} of the credit goes to other channels{odd}."]
         if distances.height > 1:
             said.append(f"Closest are {one} and {other}: {least:.1%}.")
         disputed = self.disagreements().filter(pl.col("spread") > 0).head(_TOLD)
@@ -256,7 +257,7 @@ def _labelled(
 
 def label_of(method: str | Attributor) -> str:
     """The name of a method with those of its settings that are not the defaults, such as "markov order=3"."""
-    settings = fields(method) if is_dataclass(method) else ()
+    settings: tuple[Field[Any], ...] = fields(method) if is_dataclass(method) else ()
     changed = [(field.name, getattr(method, field.name), field.default) for field in settings]
     told = (
         f"{setting}={value if isinstance(value, str | int | float) else type(value).__name__}"
