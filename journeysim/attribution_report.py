@@ -106,6 +106,7 @@ def _shown(credit: Credit, part: str) -> pl.DataFrame:
     found = credit.parts[part]
     rows = found.to_frame(credit.level) if isinstance(found, UncertainAttribution) else found.to_frame()
     rows = rows.with_columns(value=to_the_cent(rows["value"].to_numpy()))
+    rows = rows.drop("share_low", "share_high", strict=False)  # those of conversions, divided by the total
     rows = rows.select(column for column in rows if column.null_count() < rows.height)
     return _with_intervals(rows.rename({"p_first": "ranks_first"}, strict=False), credit.level)
 
