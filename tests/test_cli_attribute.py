@@ -1,6 +1,7 @@
 """`attribute` and `compare`: every format holds the same numbers, money adds up, what makes no sense is refused."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -23,6 +24,7 @@ from journeysim.attribution import (
 )
 from journeysim.cli.result_files import ENDINGS
 
+ROOT = Path(__file__).parents[1]
 PATHS = """\
 path,total_conversions,total_conversion_value,total_null
 search > email,20,200.01,10
@@ -306,6 +308,17 @@ def test_compare_writes_every_format(paths, tmp_path):
         assert cents(row["value"] for row in credit if row["method"] == method) == 58399
     for text in (printed, " ".join(page.paragraphs)):
         assert "Not compared, time_decay" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    "arguments", ["attribute examples/paths.csv --intervals --costs examples/costs.csv", "compare examples/paths.csv"]
+)
+def test_the_page_shows_what_the_commands_print(arguments, monkeypatch):
+    page = (ROOT / "docs" / "attribution.md").read_text(encoding="utf-8")
+    shown = page.split(f"`journeysim {arguments}`")[1].split("```")[1]
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("journeysim.cli.terminal.out._width", 80)
+    assert run(*arguments.split()).split() == shown.split()
 
 
 def test_compare_refuses_unknown_methods(paths, tmp_path):

@@ -57,7 +57,7 @@ def test_a_method_that_refuses_is_listed_and_spoils_nothing(journeys):
     assert [*found.results] == ["linear"]
     assert "no times" in found.refused["time_decay"]
     assert "Not compared, time_decay: TimeDecay needs" in screen(found)
-    with pytest.raises(InputError, match="No method takes these journeys. time_decay: .* no times"):
+    with pytest.raises(InputError, match=r"No method takes these journeys\. time_decay: .* no times"):
         compare(journeys, ["time_decay"])
 
 
