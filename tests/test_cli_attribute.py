@@ -23,6 +23,7 @@ from journeysim.attribution import (
     posterior_attribution,
 )
 from journeysim.cli.result_files import ENDINGS
+from journeysim.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 PATHS = """\
@@ -256,6 +257,15 @@ def test_outputs_are_checked_before_the_long_work_and_never_overwritten(paths, t
             options = ["--out", tmp_path / "new.csv", "--out", tmp_path / name]
             assert told in refused(command, paths, *options, folder=tmp_path)
     assert paths.read_text() == PATHS
+
+
+def test_a_fault_in_one_output_leaves_none(paths, tmp_path, monkeypatch):
+    def fault(*_, **__):
+        raise InputError("no page today")
+
+    monkeypatch.setattr("journeysim.attribution_report.credit_report", fault)
+    options = ["--out", tmp_path / "a.csv", "--out", tmp_path / "a.html", "--out", tmp_path / "a.json"]
+    assert "no page today" in refused("attribute", paths, *options, folder=tmp_path)
 
 
 def test_the_list_of_methods_fits_eighty_columns(monkeypatch):
