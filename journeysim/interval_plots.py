@@ -12,17 +12,20 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from journeysim.attribution.uncertainty import UncertainAttribution
 from journeysim.errors import InputError
-from journeysim.plots import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, RED, SKY, _plain, _tidy
+from journeysim.plots import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, RED, SKY, _plain, _tidy, share_chart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from journeysim.attribution.uncertainty import Quantity, UncertainAttribution
+    from journeysim.attribution.credit import Credit
+    from journeysim.attribution.uncertainty import Quantity
 
 _COLORS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, GREY)
 _MARKERS = "osD^vPX"
 _INNER = 0.5  # the thick part of a line holds half of the draws
+_MOST_SERIES = 6  # that a row has room for
 _LABELS = {
     "conversions": "conversions credited",
     "share": "share of conversions credited",
@@ -93,3 +96,19 @@ def interval_chart(
     if len(results) > 1 or truth is not None:
         axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), labelspacing=0.9)
     return figure
+
+
+def credit_chart(credit: Credit, *, title: str = "Who gets the credit?") -> Figure:
+    """Shares of credit by channel, a series per segment; with intervals where there are draws. Data: `credit.rows()`.
+
+    More segments than a row of intervals has room for are shown without them.
+    """
+    series = {part if credit.by else credit.point(part).method: part for part in credit.parts}
+    drawn = {
+        name: found for name, part in series.items() if isinstance(found := credit.parts[part], UncertainAttribution)
+    }
+    if drawn and len(drawn) <= _MOST_SERIES:
+        return interval_chart(drawn, level=credit.level, title=f"{title[:-1]}, and how surely?")
+    points = {name: credit.point(part) for name, part in series.items()}
+    channels = next(iter(points.values())).channels
+    return share_chart(channels, {name: point.share for name, point in points.items()}, title=title)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+    from journeysim.attribution import Comparison
     from journeysim.forecasts import Forecast
     from journeysim.simulation import IncrementalEffects
     from journeysim.simulation.whatif import SimulatedChange
@@ -58,6 +59,7 @@ METHODS: Mapping[str, tuple[str, str, str]] = {
 }
 """By method of attribution its name for readers, marker and colour: the same in every picture."""
 _OTHERS = ("X", "*", "p", "h")  # markers of methods that are not ours
+_MOST_DOTS = 8  # in a row, before they are a swarm
 _Z90 = 1.6449  # half-width of a central 90% normal interval, in standard deviations
 
 
@@ -124,26 +126,79 @@ def attribution_chart(
     shares : by method, (C,) shares in the order of `channels`; each of `METHODS` has its own marker and colour
     truth : of a simulated world, its channels in any order
     """
-    reference = _truth_shares(truth, channels) if truth is not None else next(iter(shares.values()))
+    reference = _truth_shares(truth, channels) if truth is not None else np.mean([*shares.values()], axis=0)
     order = np.argsort(reference, kind="stable")
     rows = np.arange(len(channels))
     figure = Figure(figsize=(8.2, 1.3 + 0.42 * max(len(channels), 3)), layout="constrained")
     axes = figure.add_subplot()
-    axes.barh(rows, 1, height=0.64, color=PALE, zorder=1)
     others = [method for method in shares if method not in METHODS]
     for i, (method, share) in enumerate(shares.items()):
-        told, marker, color = METHODS.get(method) or (method, _OTHERS[others.index(method) % len(_OTHERS)], GREY)
+        told, marker, color = METHODS.get(method) or (method, *_look(others.index(method), len(others)))
         apart = 0.5 * ((i + 0.5) / len(shares) - 0.5)  # so that methods which agree do not hide each other
         at = rows - apart
         axes.scatter(share[order], at, s=34, marker=marker, color=color, label=_plain(told), zorder=3, alpha=0.9)
     if truth is not None:
         label = "true incremental share"
         axes.scatter(reference[order], rows, s=300, marker="|", color=INK, lw=3, label=label, zorder=2)
-    top = max(float(np.max(share)) for share in (*shares.values(), reference))
-    axes.set(xlim=(-0.03 * top, 1.08 * top), ylim=(-0.6, len(channels) - 0.4), xlabel="share of conversions credited")
+    every = np.concatenate([*shares.values(), reference])
+    low, high = min(0.0, every.min()), every.max()  # credit can be negative
+    room = high - low
+    axes.barh(rows, 3 * room, left=low - room, height=0.64, color=PALE, zorder=1)
+    if low < 0:
+        axes.axvline(0, color=GREY, lw=1, zorder=1)
+    axes.set(
+        xlim=(low - 0.03 * room, high + 0.08 * room),
+        ylim=(-0.6, len(channels) - 0.4),
+        xlabel="share of conversions credited",
+    )
     axes.set_yticks(rows, [_plain(channels[i], 28) for i in order])
     _tidy(axes, title)
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=_decimals(axes)))
     axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), labelspacing=0.9)
+    return figure
+
+
+def comparison_chart(
+    comparison: Comparison, *, truth: IncrementalEffects | None = None, title: str = "Who gets the credit?"
+) -> Figure:
+    """What each method credits, beside the truth where it is known. Data: `comparison.to_frame()`."""
+    shares = {label: result.share for label, result in comparison.results.items()}
+    return share_chart(comparison.channels, shares, truth=truth, title=title)
+
+
+def share_chart(
+    channels: Sequence[str],
+    shares: Mapping[str, FloatArray],
+    *,
+    truth: IncrementalEffects | None = None,
+    title: str = "Who gets the credit?",
+) -> Figure:
+    """Shares of credit as dots or, where there are more than eight in a row, as a table whose cells are shaded.
+
+    Parameters are those of `attribution_chart`.
+    """
+    if len(shares) <= _MOST_DOTS:
+        return attribution_chart(channels, shares, truth=truth, title=title)
+    columns = {METHODS[label][0] if label in METHODS else label: share for label, share in shares.items()}
+    if truth is not None:
+        columns["true incremental share"] = _truth_shares(truth, channels)
+    table = np.column_stack([*columns.values()])
+    table = table[order := np.argsort(-table.mean(axis=1), kind="stable")]
+    figure = Figure(figsize=(2.4 + 0.56 * len(columns), 1.9 + 0.32 * max(len(channels), 3)), layout="constrained")
+    axes = figure.add_subplot()
+    dark = max(float(table.max()), 1e-9)
+    axes.imshow(np.maximum(table, 0.0), cmap="Blues", vmin=0.0, vmax=dark, aspect="auto")
+    for (row, column), share in np.ndenumerate(table):
+        color = RED if share < 0 else "white" if share > 0.6 * dark else INK
+        axes.text(column, row, f"{100 * share:z.0f}", color=color, ha="center", va="center", fontsize=8)
+    axes.set_xticks(range(len(columns)), [_plain(name, 32) for name in columns], rotation=40, ha="left", fontsize=8)
+    axes.set_yticks(range(len(channels)), [_plain(channels[i], 28) for i in order], fontsize=9)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    figure.suptitle(_plain(title), x=0.01, ha="left", fontsize=12, weight="bold")
+    note = "Share of conversions credited, in %; every column adds up to 100."
+    figure.supxlabel(note, x=0.01, ha="left", fontsize=8, color="#555555")
     return figure
 
 
@@ -211,6 +266,11 @@ def curve_chart(days: FloatArray, curves: Mapping[str, FloatArray], *, ylabel: s
     axes.set_title(_plain(title), loc="left", fontsize=12, weight="bold")
     axes.legend(fontsize=8, frameon=False)
     return figure
+
+
+def _look(i: int, n: int) -> tuple[str, str]:
+    """Marker and colour of one of n series without a look of its own; a few are grey, to stand behind ours."""
+    return _OTHERS[i % len(_OTHERS)], GREY if n == 1 else SERIES[i % len(SERIES)]
 
 
 def _truth_shares(truth: IncrementalEffects, channels: Sequence[str]) -> FloatArray:

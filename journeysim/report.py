@@ -75,11 +75,12 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A page that needs no server, no network and no script."""
+    """A page that needs no server, no network and no script; `footer` says where to find more."""
 
     title: str
     summary: tuple[str, ...]
     sections: tuple[Section, ...]
+    footer: str = "The tables are also in the CSV files beside this page."
 
     def to_html(self) -> str:
         """The page. Whatever the data says is escaped."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from journeysim.attribution import attribute
+from journeysim.attribution import STANDARD_METHODS, attribute
 from journeysim.forecasts import conversion_curve, signed
 from journeysim.plots import METHODS, attribution_chart, curve_chart, forecast_chart, stage_map
 from journeysim.report import Section, Table, probability
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from journeysim.simulation import IncrementalEffects, SimulatedChange
     from journeysim.stage_history import StageHistory
 
-STANDARD_METHODS = ("first_touch", "last_touch", "linear", "position_based", "time_decay", "markov")
-"""What a report sets side by side: the methods that most teams know. All of the registry would be a crowd."""
 WHY_THEY_DIFFER = (
     "What forecast and simulation cannot agree on is what a stage model leaves out. It takes the hazard of a move to "
     "be the same throughout a stay. In the simulated world it is not: the influence of contacts builds up and fades, "

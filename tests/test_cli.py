@@ -85,7 +85,7 @@ def subprocess_of(*arguments, **options):
 
 def test_every_command_explains_itself_with_an_example():
     overview = run("--help")
-    for command in ("demo", "simulate", "whatif", "attribute", "kpis", "analyze", "worlds"):
+    for command in ("demo", "simulate", "whatif", "attribute", "compare", "kpis", "analyze", "worlds"):
         assert command in overview
         assert re.search(rf"Examples?[^:]*:\s+journeysim {command}", run(command, "--help"))
     assert run("--version").startswith("journeysim ")
@@ -197,7 +197,7 @@ def test_results_never_overwrite_a_file(write, folder):
 def to_out(request, write):
     """A command that would succeed, up to its --out."""
     return {
-        "attribute": ["attribute", write("p.csv", PATHS + "a,3,10,5\n")],
+        "attribute": ["attribute", write("p.csv", PATHS + "a,3,10,5\n"), "--format", "csv"],
         "analyze": ["analyze", write("e.csv", EVENTS + "1,2026-01-01,view,a\n"), "--map", write("map.yaml", MAP)],
         "simulate": ["simulate", "impulse-purchase", "--customers", 10],
         "demo": ["demo", "--customers", 1000],

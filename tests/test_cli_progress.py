@@ -36,11 +36,21 @@ def log(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("command", "steps"), [("kpis", ("read the log", "compute")), ("attribute", ("read the log", "attribute"))]
+    ("command", "steps"),
+    [
+        ("kpis", ("read the log", "compute")),
+        ("attribute", ("read the log", "attribute")),
+        ("compare", ("read the log", "methods", "6 of 6")),
+    ],
 )
 def test_a_log_is_read_and_counted_in_sight(command, steps, log, shown):
     seen = bars(shown, command, log)
     assert [step for step in steps if step not in seen] == []
+
+
+def test_draws_are_counted_and_the_choice_of_the_order_is_in_sight(log, shown, tmp_path):
+    seen = bars(shown, "attribute", log, "--order", "auto", "--intervals", "--draws", 40, "--out", tmp_path / "a.csv")
+    assert [step for step in ("choose the order", "40 of 40", "write") if step not in seen] == []
 
 
 def test_simulate_compiles_before_its_customers_are_counted(shown, tmp_path):

@@ -5,13 +5,13 @@ import pytest
 from pages import Page, assert_self_contained
 from typer.testing import CliRunner
 
+from journeysim.attribution import STANDARD_METHODS
 from journeysim.bayes import Posterior
 from journeysim.cli import app
 from journeysim.demo import SCENARIOS, WORLD
 from journeysim.forecasts import forecast, signed
 from journeysim.log_files import read_log
 from journeysim.plots import METHODS
-from journeysim.sections import STANDARD_METHODS
 from journeysim.worlds import load
 
 TABLES = {

@@ -3,6 +3,8 @@
 from journeysim.attribution.any_touch import AnyTouch
 from journeysim.attribution.base import Attribution, Attributor, require_conversions
 from journeysim.attribution.bootstrap import bootstrap_attribution
+from journeysim.attribution.compare import STANDARD_METHODS, Comparison, compare
+from journeysim.attribution.cost_files import read_costs
 from journeysim.attribution.elimination import BackwardsElimination
 from journeysim.attribution.hazard import AdditiveHazard
 from journeysim.attribution.heuristic import (
@@ -24,18 +26,20 @@ from journeysim.attribution.plugins import PluginWarning
 from journeysim.attribution.posterior import posterior_attribution
 from journeysim.attribution.probabilistic import SimpleProbabilistic
 from journeysim.attribution.propensity import PropensityWeighted
-from journeysim.attribution.registry import attribute, method_info, method_table, methods, register
+from journeysim.attribution.registry import attribute, method_info, method_table, methods, name_of, register
 from journeysim.attribution.removal import RemovalEffect
 from journeysim.attribution.shapley import OrderedShapley, SetShapley, SimplifiedShapley
 from journeysim.attribution.uncertainty import UncertainAttribution
 
 __all__ = [
+    "STANDARD_METHODS",
     "AdditiveHazard",
     "AnyTouch",
     "Attribution",
     "Attributor",
     "BackwardsElimination",
     "BaggedLogistic",
+    "Comparison",
     "CustomWeights",
     "Drift",
     "FirstTouch",
@@ -58,6 +62,7 @@ __all__ = [
     "WShaped",
     "attribute",
     "bootstrap_attribution",
+    "compare",
     "costs_of",
     "drift",
     "journeys_by_period",
@@ -65,7 +70,9 @@ __all__ = [
     "method_info",
     "method_table",
     "methods",
+    "name_of",
     "posterior_attribution",
+    "read_costs",
     "register",
     "require_conversions",
     "returns",

@@ -13,6 +13,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from journeysim.attribution.cents import to_the_cent
 from journeysim.errors import InputError
 
 if TYPE_CHECKING:
@@ -107,7 +108,9 @@ class Attribution:
             totals["removal\neffect"] = ""
         for name, total in totals.items():
             table.add_column(name, total, justify="right", no_wrap=True)  # names may wrap, numbers must not
-        for channel, conversions, value, share, effect in self.to_frame().iter_rows():
+        frame = self.to_frame()
+        frame = frame.with_columns(value=to_the_cent(frame["value"].to_numpy()))
+        for channel, conversions, value, share, effect in frame.iter_rows():
             numbers = [f"{conversions:,.2f}", f"{value:,.2f}", f"{share:.1%}"]
             effects = [] if effect is None else [f"{effect:.4f}"]
             table.add_row(Text(channel), *numbers, *effects)  # Text: a channel named "[b]" is not markup

@@ -84,7 +84,8 @@ def posterior_attribution(
     if n_states > DENSE_STATES:
         raise InputError(
             f"posterior_attribution: order {order} has {n_states:,} states here, and each draw inverts a matrix of "
-            f"that size; up to {DENSE_STATES} are taken. Use a lower order, or bootstrap_attribution."
+            f"that size; up to {DENSE_STATES} are taken. Use a lower order, or bootstrap_attribution "
+            "(--interval-method bootstrap on the command line)."
         )
     rows = _Rows.of(counts, prior, every_move=support == "all")
     worth = _Worth.of(journeys, counts)

@@ -177,6 +177,14 @@ def method_info(name: str) -> Method:
     raise InputError(f"Unknown attribution method {name!r}.{hint} Methods: {', '.join(methods())}.")
 
 
+def name_of(method: str | Attributor) -> str:
+    """The registered name of a method, or that of its class where it has none."""
+    if isinstance(method, str):
+        return method
+    names = (name for name, info in _METHODS.items() if info.factory is type(method))
+    return next(names, type(method).__name__)
+
+
 def method_table() -> pl.DataFrame:
     """One row per method: method, paper, assumes, misleads, needs, may_be_negative, provided_by.
 
@@ -224,21 +232,16 @@ def attribute(journeys: Journeys, method: str | Attributor = "markov") -> Attrib
     InputError : for an unknown name, journeys without conversions, a method of another distribution that does not keep
         the protocol, or whatever the method refuses
     """
-    if not isinstance(method, str):
-        return method.attribute(journeys)
-    info = method_info(method)
-    made = info.factory()
-    if not isinstance(made, Attributor):
-        raise InputError(
-            f"The attribution method {method!r} of {info.provided_by} makes {type(made).__name__}, which has no "
-            "attribute(journeys)."
-        )
-    credit: object = made.attribute(journeys)
+    told = f"The attribution method {name_of(method)!r}"
+    if isinstance(method, str):
+        info = method_info(method)
+        told += f" of {info.provided_by}"
+        method = info.factory()
+        if not isinstance(method, Attributor):
+            raise InputError(f"{told} makes {type(method).__name__}, which has no attribute(journeys).")
+    credit: object = method.attribute(journeys)
     if not isinstance(credit, Attribution):
-        raise InputError(
-            f"The attribution method {method!r} of {info.provided_by} returned {type(credit).__name__}, not an "
-            "Attribution."
-        )
+        raise InputError(f"{told} returned {type(credit).__name__}, not an Attribution.")
     return credit
 
 

@@ -1,6 +1,6 @@
 """The command line: `app` is the application, every command has a file of its own."""
 
-from journeysim.cli import analyze, attribute, demo, kpis, simulate, truth, whatif, worlds
+from journeysim.cli import analyze, attribute, compare, demo, kpis, simulate, truth, whatif, worlds
 from journeysim.cli.app import app
 
 COMMANDS = (  # in the order of `--help`
@@ -9,6 +9,7 @@ COMMANDS = (  # in the order of `--help`
     whatif.whatif,
     truth.truth,
     attribute.attribute,
+    compare.compare,
     kpis.kpis,
     analyze.analyze,
 )

@@ -106,6 +106,7 @@ def print_line(text: str, style: str = "") -> None:
     out.print(Text(text, style=style), soft_wrap=True)
 
 
-def say_where(path: Path) -> None:
-    """Where the result stands."""
-    print_line(f"\nWritten: {path}")
+def say_where(*paths: Path) -> None:
+    """Where the results stand."""
+    for i, path in enumerate(paths):
+        print_line(f"Written: {path}" if i else f"\nWritten: {path}")
