@@ -3,6 +3,8 @@
 from journeysim.attribution.any_touch import AnyTouch
 from journeysim.attribution.base import Attribution, Attributor, require_conversions
 from journeysim.attribution.bootstrap import bootstrap_attribution
+from journeysim.attribution.calibrated import CalibratedAttribution, TestAgreement
+from journeysim.attribution.calibration import IncrementalPrior, calibrate
 from journeysim.attribution.elimination import BackwardsElimination
 from journeysim.attribution.hazard import AdditiveHazard
 from journeysim.attribution.heuristic import (
@@ -15,6 +17,7 @@ from journeysim.attribution.heuristic import (
     TimeDecay,
     WShaped,
 )
+from journeysim.attribution.lift_tests import LiftTest, read_lift_tests
 from journeysim.attribution.logistic import BaggedLogistic
 from journeysim.attribution.markov_shapley import MarkovShapley
 from journeysim.attribution.method import Method
@@ -36,11 +39,14 @@ __all__ = [
     "Attributor",
     "BackwardsElimination",
     "BaggedLogistic",
+    "CalibratedAttribution",
     "CustomWeights",
     "Drift",
     "FirstTouch",
+    "IncrementalPrior",
     "LastNonDirect",
     "LastTouch",
+    "LiftTest",
     "Linear",
     "MarkovShapley",
     "Method",
@@ -53,11 +59,13 @@ __all__ = [
     "SetShapley",
     "SimpleProbabilistic",
     "SimplifiedShapley",
+    "TestAgreement",
     "TimeDecay",
     "UncertainAttribution",
     "WShaped",
     "attribute",
     "bootstrap_attribution",
+    "calibrate",
     "costs_of",
     "drift",
     "journeys_by_period",
@@ -66,6 +74,7 @@ __all__ = [
     "method_table",
     "methods",
     "posterior_attribution",
+    "read_lift_tests",
     "register",
     "require_conversions",
     "returns",

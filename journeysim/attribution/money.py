@@ -155,18 +155,23 @@ def returns(attribution: UncertainAttribution, costs: Mapping[str, float]) -> Re
     ------
     InputError : a channel without a cost, a cost without a channel, or one that is no number >= 0
     """
+    return Returns(attribution, cost_column(attribution.channels, costs))
+
+
+def cost_column(channels: tuple[str, ...], costs: Mapping[str, float]) -> FloatArray:
+    """(C,) costs in the order of the channels. Raises as `returns`."""
     for channel, cost in costs.items():
-        if channel not in attribution.channels:
+        if channel not in channels:
             raise InputError(
                 f"Costs are given for channel {channel!r}, which is not among the channels of the attribution: "
-                f"{', '.join(attribution.channels)}. Its spend would be missing from the totals."
+                f"{', '.join(channels)}. Its spend would be missing from the totals."
             )
         if not 0 <= cost < np.inf:
             raise InputError(f"The cost of channel {channel!r} is {cost!r}; it must be a finite number >= 0.")
-    missing = [channel for channel in attribution.channels if channel not in costs]
+    missing = [channel for channel in channels if channel not in costs]
     if missing:
         raise InputError(f"There is no cost for channel {missing[0]!r}; give 0 if nothing was spent on it.")
-    return Returns(attribution, np.array([float(costs[channel]) for channel in attribution.channels]))
+    return np.array([float(costs[channel]) for channel in channels])
 
 
 def whole_cents(amounts: FloatArray) -> NDArray[np.int64]:
