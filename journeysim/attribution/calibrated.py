@@ -65,8 +65,8 @@ class TestAgreement:
 class CalibratedAttribution:
     """The effect of each channel, before and after lift tests: D draws each, made of the same random numbers.
 
-    An effect is what would be lost without the channel. Effects may be negative, and need not add up to the conversions;
-    `credit` shares these out in proportion to the effects.
+    An effect is what would be lost without the channel. Effects may be negative, and need not add up to the
+    conversions; `credit` shares these out in proportion to the effects.
 
     Attributes
     ----------
@@ -129,42 +129,44 @@ class CalibratedAttribution:
         return central_interval(self.draws(when, of=of), level)
 
     def credit(self, when: When = "after") -> UncertainAttribution:
-        """Conversions and value shared out in proportion to the effects, where these are above zero.
+        """Conversions and value shared out in proportion to the mean effects, and in each draw to its effects.
 
-        Draws in which no channel has an effect above zero have nothing to share out and are left out; a note says so.
+        Effects below zero get nothing. Draws in which no channel has an effect above zero have nothing to share out and
+        are left out; a note says so.
 
         Raises
         ------
         InputError : if that is half of the draws or more
         """
-        effects = np.maximum(self.draws(when), 0.0)
-        some = effects.any(axis=1)
-        if some.mean() <= 0.5:
+        point, effects = self.attribution.point, self.draws(when)
+        some = (effects > 0).any(axis=1)
+        mean = np.maximum(effects.mean(axis=0), 0.0)
+        if some.mean() <= 0.5 or not mean.any():
             raise InputError(
                 f"In {1 - some.mean():.0%} of the draws no channel has an effect above zero: there is no basis for "
                 "credit. Use the effects themselves."
             )
-        each = self.value_each if when == "before" else self.value_each[self.rows]
-        point = self.attribution.point
-        share = in_proportion(effects[some], 1.0)
-        value = in_proportion((effects * each)[some], point.total_value)
-        notes = "Credit in proportion to effects, calibrated with lift tests; effects below zero get none."
-        left_out = f" In {1 - some.mean():.1%} of the draws no channel has an effect; they were left out."
+        above = np.maximum(effects[some], 0.0)
+        each = (self.value_each if when == "before" else self.value_each[self.rows])[some]
+        notes = ["Credit in proportion to effects; those below zero get none."]
+        if not some.all():
+            notes.append(f"In {1 - some.mean():.1%} of the draws no channel has an effect; they were left out.")
+        worth = in_proportion((mean * each.mean(axis=0))[None], point.total_value)[0]
         return UncertainAttribution(
             point=Attribution(
-                f"{point.method} calibrated" if when == "after" else f"{point.method} before calibration",
+                f"{point.method}, {when} lift tests",
                 point.settings,
                 point.channels,
-                share.mean(axis=0) * point.total_conversions,
-                value.mean(axis=0),
+                mean * (point.total_conversions / mean.sum()),
+                worth,
                 untouched_conversions=point.untouched_conversions,
                 untouched_value=point.untouched_value,
             ),
             source=self.attribution.source,
-            share=share,
-            value=value,
+            share=in_proportion(above, 1.0),
+            value=in_proportion(above * each, point.total_value),
             settings=self.settings,
-            notes=(notes + ("" if some.all() else left_out), *self.notes),
+            notes=(*notes, *self.notes),
         )
 
     def returns(self, costs: Mapping[str, float], level: float = 0.9) -> pl.DataFrame:
@@ -267,8 +269,8 @@ class CalibratedAttribution:
             "Caused: conversions that would be lost without the channel. They need not add up to the conversions.",
             *self.notes,
         ]
-        parts = [Text(title, style="bold"), table, *([self._tests_table(count)] if self.tests else [])]
-        return Group(*parts, *(Text(f"- {note}") for note in notes))
+        tests = [self._tests_table(count)] if self.tests else []
+        return Group(Text(title, style="bold"), table, *tests, *(Text(f"- {note}") for note in notes))
 
     def _tests_table(self, count: str) -> Table:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
