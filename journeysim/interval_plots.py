@@ -130,7 +130,9 @@ def calibration_chart(
         axes.vlines(
             _by_channel(truth, channels)[order], rows - 0.45, rows + 0.45, color=INK, lw=2, label="truth", zorder=1
         )
-    axes.scatter(point.conversions[order] / everything, rows, s=36, marker="x", color=INK, label="credited", zorder=4)
+    axes.scatter(
+        point.conversions[order] / everything, rows + 0.36, s=30, marker="x", color=INK, label="credited", zorder=4
+    )
     for when, color, shift in (("before", SKY, 0.2), ("after", BLUE, 0.0)):
         low, high = result.interval(level, when=when, of="share")[:, order]  # type: ignore[arg-type]
         mean = result.draws(when, of="share").mean(axis=0)[order]  # type: ignore[arg-type]

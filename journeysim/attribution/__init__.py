@@ -22,7 +22,7 @@ from journeysim.attribution.logistic import BaggedLogistic
 from journeysim.attribution.markov_shapley import MarkovShapley
 from journeysim.attribution.method import Method
 from journeysim.attribution.money import Returns, costs_of, returns
-from journeysim.attribution.over_time import Drift, drift, journeys_by_period, journeys_by_segment
+from journeysim.attribution.over_time import Drift, drift, journeys_between, journeys_by_period, journeys_by_segment
 from journeysim.attribution.plugins import PluginWarning
 from journeysim.attribution.posterior import posterior_attribution
 from journeysim.attribution.probabilistic import SimpleProbabilistic
@@ -68,6 +68,7 @@ __all__ = [
     "calibrate",
     "costs_of",
     "drift",
+    "journeys_between",
     "journeys_by_period",
     "journeys_by_segment",
     "method_info",

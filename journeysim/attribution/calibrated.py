@@ -202,11 +202,10 @@ class CalibratedAttribution:
         """One row per channel, the largest effect after the tests first.
 
         Columns: channel; n_tests; credited (conversions); before and after (conversions caused), after_share (of all
-        conversions), after_value, and after_credit (conversions shared out in proportion to the effects), each of these
-        with `_low` and `_high`.
+        conversions) and after_value, each with `_low` and `_high`.
         """
         tested = [found.test.channel for found in self.tests]
-        credit, calibrated = self.attribution, self.credit()
+        credit = self.attribution
         columns: dict[str, object] = {
             "channel": pl.Series(self.channels, dtype=pl.String),
             "n_tests": [tested.count(channel) for channel in self.channels],
@@ -221,7 +220,6 @@ class CalibratedAttribution:
             add(when, self.draws(when).mean(axis=0), self.interval(level, when=when))
         for of in ("share", "value"):
             add(f"after_{of}", self.draws(of=of).mean(axis=0), self.interval(level, of=of))
-        add("after_credit", calibrated.point.conversions, calibrated.interval(level, of="conversions"))
         return pl.DataFrame(columns).sort("after", "channel", descending=[True, False])
 
     def tests_frame(self) -> pl.DataFrame:
