@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from journeysim.attribution.calibrated import CalibratedAttribution
+    from journeysim.attribution.calibrated import CalibratedAttribution, When
     from journeysim.attribution.uncertainty import Quantity, UncertainAttribution
 
     FloatArray = NDArray[np.float64]
@@ -130,12 +130,12 @@ def calibration_chart(
         axes.vlines(
             _by_channel(truth, channels)[order], rows - 0.45, rows + 0.45, color=INK, lw=2, label="truth", zorder=1
         )
-    axes.scatter(
-        point.conversions[order] / everything, rows + 0.36, s=30, marker="x", color=INK, label="credited", zorder=4
-    )
-    for when, color, shift in (("before", SKY, 0.2), ("after", BLUE, 0.0)):
-        low, high = result.interval(level, when=when, of="share")[:, order]  # type: ignore[arg-type]
-        mean = result.draws(when, of="share").mean(axis=0)[order]  # type: ignore[arg-type]
+    credited = point.conversions[order] / everything
+    axes.scatter(credited, rows + 0.36, s=30, marker="x", color=INK, label="credited", zorder=4)
+    moments: tuple[tuple[When, str, float], ...] = (("before", SKY, 0.2), ("after", BLUE, 0.0))
+    for when, color, shift in moments:
+        low, high = result.interval(level, when=when, of="share")[:, order]
+        mean = result.draws(when, of="share").mean(axis=0)[order]
         axes.hlines(rows + shift, low, high, color=color, lw=2.4, zorder=2)
         axes.scatter(mean, rows + shift, s=26, color=color, ec="white", lw=0.7, label=f"{when} tests", zorder=3)
     place = {int(c): row for row, c in enumerate(order)}

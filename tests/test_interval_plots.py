@@ -60,7 +60,7 @@ def test_the_truth_stands_in_the_row_of_its_channel():
 @pytest.mark.parametrize("n_channels", [1, 25])
 def test_effects_are_drawn_before_and_after_with_the_tests_marked(n_channels):
     one = result(n_channels)
-    tests = [LiftTest(one.channels[0], effect, 0.02, unit="share") for effect in (0.1, 0.12)]
+    tests = [LiftTest(one.channels[0], effect, 0.02, unit="share") for effect in (0.04, 0.05)]
     found = calibrate(one, tests, seed=1)
     truth = dict.fromkeys(one.channels, 0.05)
     figure = calibration_chart(found, level=0.8, truth=truth)
@@ -73,7 +73,7 @@ def test_effects_are_drawn_before_and_after_with_the_tests_marked(n_channels):
         ends = np.array([segment[:, 0] for segment in segments])
         np.testing.assert_allclose(ends.T, found.interval(0.8, when=when, of="share")[:, order])
     (first,), (second,) = lines[3:]
-    np.testing.assert_allclose(first[:, 0], 0.1 + np.array([-1.645, 1.645]) * 0.02)
+    np.testing.assert_allclose(first[:, 0], 0.04 + np.array([-1.645, 1.645]) * 0.02)
     assert first[0, 1] > second[0, 1]  # two tests of a channel do not hide each other
     assert "lift test" not in text_of(calibration_chart(calibrate(one, [], seed=1)))
     with pytest.raises(InputError, match="truth has no number for channel 'channel 0"):
