@@ -147,6 +147,10 @@ def test_more_journeys_do_not_outweigh_an_experiment():
     vague = calibrate(credited(certainty=5), [share_test("search", 0.6, 0.02)], seed=1)
     assert vague.attribution.share[vague.rows, 0].mean() > vague.attribution.share[:, 0].mean() + 0.02
     assert vague.effective_draws < 1_950
+    firm = IncrementalPrior(mean=1, sd=0.01, spread=0.05)  # credit is nearly the effect: few of its draws are left
+    few = calibrate(credited(certainty=5), [share_test("search", 0.5, 0.01)], seed=1, prior=firm)
+    assert f"The tests leave {few.effective_draws:,.0f} of 2,000 draws" in " ".join(few.notes)
+    assert "The tests leave" not in " ".join(vague.notes)
 
 
 def test_channels_without_a_test_follow_what_tests_have_in_common():
@@ -338,7 +342,7 @@ def test_what_makes_no_sense_is_refused(run, message):
 def test_journeys_without_value_have_no_test_of_value():
     attribution = credited()
     poor = replace(attribution, point=replace(attribution.point, value=np.zeros(4)), value=0 * attribution.value)
-    with pytest.raises(InputError, match="measured value, and the journeys have none"):
+    with pytest.raises(InputError, match=r"measured value, and the journeys, or .* have none"):
         calibrate(poor, [LiftTest("search", 9, 5, unit="value")], seed=1)
 
 

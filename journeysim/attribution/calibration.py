@@ -103,7 +103,7 @@ def calibrate(
     n_draws, n_channels = attribution.share.shape
     chance = _Chance(
         level=rng.permutation((np.arange(n_draws) + 0.5) / n_draws),  # of the spread: every part of it in turn
-        common=rng.standard_normal((n_draws, 1))[:, 0],
+        common=rng.standard_normal((n_draws,)),
         own=rng.standard_normal((n_draws, n_channels)),
         noise=rng.standard_normal((n_draws, len(tests))),
     )
@@ -118,6 +118,10 @@ def calibrate(
             f"calibrate: only {effective:,.0f} of {n_draws:,} draws of the attribution are compatible with the tests. "
             "Make more draws, or check the effects and standard errors."
         )
+    few = (
+        f"The tests leave {effective:,.0f} of {n_draws:,} draws of the attribution; make more draws, or intervals are "
+        "rough.",
+    )
     total = attribution.point.total_conversions
     agreement = agreement_of(evidence, attribution.share, before, total)
     return CalibratedAttribution(
@@ -131,7 +135,7 @@ def calibrate(
         factor_after=factor_after,
         effective_draws=effective,
         settings={"seed": seed, "mean": prior.mean, "sd": prior.sd, "spread": prior.spread, "drift": prior.drift},
-        notes=(*evidence.notes, *warnings_of(agreement)),
+        notes=(*evidence.notes, *warnings_of(agreement), *(few if effective < n_draws / 4 else ())),
     )
 
 

@@ -78,12 +78,14 @@ class Evidence:
             apart = _apart(test.period, window)
             unit = 1.0
             if test.unit == "value":
-                if all_value <= 0:
-                    raise InputError(f"{where}: it measured value, and the journeys have none (or lose money).")
-                times = all_value / (test.total or all_value)
-                each = value_per_conversion(attribution)[:, c]
-                column = each * point.total_conversions
+                column = value_per_conversion(attribution)[:, c] * point.total_conversions
                 unit = float(column.mean())
+                if min(all_value, unit) <= 0:
+                    raise InputError(
+                        f"{where}: it measured value, and the journeys, or those of the channel, have none (or lose "
+                        "money). Give the effect in conversions."
+                    )
+                times = all_value / (test.total or all_value)
             else:
                 of_all = 1.0 if test.unit == "share" else 1 / (test.total or all_conversions)
                 times = of_all * all_conversions / point.total_conversions
@@ -94,7 +96,7 @@ class Evidence:
                     f"all {test.unit} in the period of the test, or the effect as a share."
                 )
             size = np.hypot(float(point.share[c]), FLOOR / len(attribution.channels))
-            moved = drift * np.sqrt(apart or 0.0) * size * abs(unit)
+            moved = drift * np.sqrt(apart or 0.0) * size * unit
             channels.append(c)
             y.append(test.effect * times)
             error.append(float(np.hypot(test.standard_error * times, moved)))
