@@ -19,8 +19,13 @@ from journeysim.plots import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, RED, 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
+    from journeysim.attribution.calibrated import CalibratedAttribution, When
     from journeysim.attribution.credit import Credit
     from journeysim.attribution.uncertainty import Quantity
+
+    FloatArray = NDArray[np.float64]
 
 _COLORS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, GREY)
 _MARKERS = "osD^vPX"
@@ -82,10 +87,7 @@ def interval_chart(
             label=_plain(name, 40), zorder=3,
         )  # fmt: skip
     if truth is not None:
-        missing = [channel for channel in channels if channel not in truth]
-        if missing:
-            raise InputError(f"interval_chart: truth has no number for channel {missing[0]!r}.")
-        true = np.array([truth[channel] for channel in channels])[order]
+        true = _by_channel(truth, channels)[order]
         axes.vlines(true, rows - 0.42, rows + 0.42, color=INK, lw=2, label="truth", zorder=1)
     axes.set(ylim=(-0.6, len(channels) - 0.4))
     axes.set_xlabel(f"{_LABELS[of]}   (thin line: {level:.0%} interval, thick: {_INNER:.0%})")
@@ -112,3 +114,70 @@ def credit_chart(credit: Credit, *, title: str = "Who gets the credit?") -> Figu
     points = {name: credit.point(part) for name, part in series.items()}
     channels = next(iter(points.values())).channels
     return share_chart(channels, {name: point.share for name, point in points.items()}, title=title)
+
+
+def calibration_chart(
+    result: CalibratedAttribution,
+    *,
+    level: float = 0.9,
+    truth: Mapping[str, float] | None = None,
+    title: str = "What do channels cause, before and after the tests?",
+) -> Figure:
+    """One row per channel: its effect as a share of all conversions before and after lift tests, with intervals.
+
+    A diamond is what a test found, plus and minus 1.64 standard errors (90%); a cross is the credit. Data:
+    `result.to_frame(level)` and `result.tests_frame()`.
+
+    Parameters
+    ----------
+    truth : by channel, share of all conversions, where it is known; drawn as a bar across the row
+
+    Raises
+    ------
+    InputError : for a level outside (0, 1), or a truth without one of the channels
+    """
+    channels, point = result.channels, result.attribution.point
+    everything = point.total_conversions + point.untouched_conversions
+    order = np.argsort(result.after.mean(axis=0), kind="stable")
+    rows = np.arange(len(channels))
+    figure = Figure(figsize=(9.2, 1.5 + 0.52 * max(len(channels), 3)), layout="constrained")
+    axes = figure.add_subplot()
+    for row in rows[::2]:
+        axes.axhspan(row - 0.5, row + 0.5, color=PALE, lw=0, zorder=0)
+    axes.axvline(0, color=GREY, lw=0.8, zorder=1)
+    if truth is not None:
+        axes.vlines(
+            _by_channel(truth, channels)[order], rows - 0.45, rows + 0.45, color=INK, lw=2, label="truth", zorder=1
+        )
+    credited = point.conversions[order] / everything
+    axes.scatter(credited, rows + 0.36, s=30, marker="x", color=INK, label="credited", zorder=4)
+    moments: tuple[tuple[When, str, float], ...] = (("before", SKY, 0.2), ("after", BLUE, 0.0))
+    for when, color, shift in moments:
+        low, high = result.interval(level, when=when, of="share")[:, order]
+        mean = result.draws(when, of="share").mean(axis=0)[order]
+        axes.hlines(rows + shift, low, high, color=color, lw=2.4, zorder=2)
+        axes.scatter(mean, rows + shift, s=26, color=color, ec="white", lw=0.7, label=f"{when} tests", zorder=3)
+    place = {int(c): row for row, c in enumerate(order)}
+    for i, found in enumerate(result.tests):
+        channel = channels.index(found.test.channel)
+        earlier = sum(other.test.channel == found.test.channel for other in result.tests[:i])
+        at, effect = place[channel] - min(0.18 + 0.1 * earlier, 0.44), found.effect / everything
+        half = 1.645 * found.standard_error / everything
+        axes.hlines(at, effect - half, effect + half, color=ORANGE, lw=1.4, zorder=2)
+        axes.scatter(
+            effect, at, s=30, marker="D", color=ORANGE, ec="white", lw=0.7, label=None if i else "lift test", zorder=3
+        )
+    axes.set(ylim=(-0.6, len(channels) - 0.4))
+    axes.set_xlabel(f"share of all conversions that the channel causes   (lines: {level:.0%} interval)")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:.10g}%"))
+    axes.set_yticks(rows, [_plain(channels[i], 28) for i in order])
+    _tidy(axes, title)
+    axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), labelspacing=0.9)
+    return figure
+
+
+def _by_channel(truth: Mapping[str, float], channels: tuple[str, ...]) -> FloatArray:
+    missing = [channel for channel in channels if channel not in truth]
+    if missing:
+        raise InputError(f"truth has no number for channel {missing[0]!r}.")
+    return np.array([truth[channel] for channel in channels])

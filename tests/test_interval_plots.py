@@ -4,9 +4,9 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from journeysim.attribution import Attribution, UncertainAttribution
+from journeysim.attribution import Attribution, LiftTest, UncertainAttribution, calibrate
 from journeysim.errors import InputError
-from journeysim.interval_plots import interval_chart
+from journeysim.interval_plots import calibration_chart, interval_chart
 
 
 def result(n_channels=4, seed=1, name="channel {} $x$"):
@@ -55,6 +55,29 @@ def test_the_truth_stands_in_the_row_of_its_channel():
     marks = axes.collections[-1].get_segments()
     order = np.argsort(one.point.share, kind="stable")
     np.testing.assert_allclose([mark[0, 0] for mark in marks], 0.1 * (order + 1))
+
+
+@pytest.mark.parametrize("n_channels", [1, 25])
+def test_effects_are_drawn_before_and_after_with_the_tests_marked(n_channels):
+    one = result(n_channels)
+    tests = [LiftTest(one.channels[0], effect, 0.02, unit="share") for effect in (0.04, 0.05)]
+    found = calibrate(one, tests, seed=1)
+    truth = dict.fromkeys(one.channels, 0.05)
+    figure = calibration_chart(found, level=0.8, truth=truth)
+    drawn = text_of(figure)
+    for word in ("channel 0 $x$", "before tests", "after tests", "lift test", "credited", "truth", "80% interval"):
+        assert word in drawn
+    lines = [c.get_segments() for c in figure.axes[0].collections if hasattr(c, "get_segments")]
+    order = np.argsort(found.after.mean(axis=0), kind="stable")
+    for segments, when in zip(lines[1:3], ("before", "after"), strict=True):
+        ends = np.array([segment[:, 0] for segment in segments])
+        np.testing.assert_allclose(ends.T, found.interval(0.8, when=when, of="share")[:, order])
+    (first,), (second,) = lines[3:]
+    np.testing.assert_allclose(first[:, 0], 0.04 + np.array([-1.645, 1.645]) * 0.02)
+    assert first[0, 1] > second[0, 1]  # two tests of a channel do not hide each other
+    assert "lift test" not in text_of(calibration_chart(calibrate(one, [], seed=1)))
+    with pytest.raises(InputError, match="truth has no number for channel 'channel 0"):
+        calibration_chart(found, truth={})
 
 
 def test_what_cannot_be_drawn_is_refused():

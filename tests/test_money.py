@@ -1,7 +1,7 @@
 """Costs and returns reconcile to the cent; journeys by segment and period; drift flags what changed, rarely else."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -13,7 +13,7 @@ from scipy import stats
 from journeysim.attribution import Attribution, UncertainAttribution, attribute, posterior_attribution
 from journeysim.attribution.cents import whole_cents
 from journeysim.attribution.money import costs_of, returns
-from journeysim.attribution.over_time import drift, journeys_by_period, journeys_by_segment
+from journeysim.attribution.over_time import drift, journeys_between, journeys_by_period, journeys_by_segment
 from journeysim.errors import InputError
 from journeysim.events import EventLog
 from journeysim.journeys import to_journeys
@@ -207,3 +207,17 @@ def test_periods_that_cannot_be_compared_are_refused():
         drift({**parts, "period 1": replace(one, conversions=0 * one.conversions, nulls=1 + 0 * one.nulls)}, seed=1)
     with pytest.raises(InputError, match="'period 1' has other channels"):
         drift({**parts, "period 1": replace(one, channels=tuple("abcdef"))}, seed=1)
+
+
+def test_journeys_between_two_days_are_those_of_their_weeks(log):
+    weeks = journeys_by_period(log, "week")
+    first, second = list(weeks.values())[3:5]
+    monday = date.fromisoformat(list(weeks)[3])
+    found = journeys_between(log, monday, monday + timedelta(days=13))
+    assert found.channels == first.channels
+    assert found.n_journeys == first.n_journeys + second.n_journeys
+    assert found.n_conversions == first.n_conversions + second.n_conversions
+    assert found.total_value == pytest.approx(first.total_value + second.total_value)
+    assert journeys_between(log, monday, monday + timedelta(days=6)).n_journeys == first.n_journeys
+    with pytest.raises(InputError, match="No journey of the log ended from 2020-01-01 to 2020-01-02"):
+        journeys_between(log, date(2020, 1, 1), date(2020, 1, 2))

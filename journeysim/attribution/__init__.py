@@ -3,6 +3,8 @@
 from journeysim.attribution.any_touch import AnyTouch
 from journeysim.attribution.base import Attribution, Attributor, require_conversions
 from journeysim.attribution.bootstrap import bootstrap_attribution
+from journeysim.attribution.calibrated import CalibratedAttribution, TestAgreement
+from journeysim.attribution.calibration import IncrementalPrior, calibrate
 from journeysim.attribution.compare import STANDARD_METHODS, Comparison, compare
 from journeysim.attribution.cost_files import read_costs
 from journeysim.attribution.elimination import BackwardsElimination
@@ -17,11 +19,12 @@ from journeysim.attribution.heuristic import (
     TimeDecay,
     WShaped,
 )
+from journeysim.attribution.lift_tests import LiftTest, read_lift_tests
 from journeysim.attribution.logistic import BaggedLogistic
 from journeysim.attribution.markov_shapley import MarkovShapley
 from journeysim.attribution.method import Method
 from journeysim.attribution.money import Returns, costs_of, returns
-from journeysim.attribution.over_time import Drift, drift, journeys_by_period, journeys_by_segment
+from journeysim.attribution.over_time import Drift, drift, journeys_between, journeys_by_period, journeys_by_segment
 from journeysim.attribution.plugins import PluginWarning
 from journeysim.attribution.posterior import posterior_attribution
 from journeysim.attribution.probabilistic import SimpleProbabilistic
@@ -39,12 +42,15 @@ __all__ = [
     "Attributor",
     "BackwardsElimination",
     "BaggedLogistic",
+    "CalibratedAttribution",
     "Comparison",
     "CustomWeights",
     "Drift",
     "FirstTouch",
+    "IncrementalPrior",
     "LastNonDirect",
     "LastTouch",
+    "LiftTest",
     "Linear",
     "MarkovShapley",
     "Method",
@@ -57,14 +63,17 @@ __all__ = [
     "SetShapley",
     "SimpleProbabilistic",
     "SimplifiedShapley",
+    "TestAgreement",
     "TimeDecay",
     "UncertainAttribution",
     "WShaped",
     "attribute",
     "bootstrap_attribution",
+    "calibrate",
     "compare",
     "costs_of",
     "drift",
+    "journeys_between",
     "journeys_by_period",
     "journeys_by_segment",
     "method_info",
@@ -73,6 +82,7 @@ __all__ = [
     "name_of",
     "posterior_attribution",
     "read_costs",
+    "read_lift_tests",
     "register",
     "require_conversions",
     "returns",

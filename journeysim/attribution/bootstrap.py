@@ -75,10 +75,13 @@ def bootstrap_attribution(
     again = Resampler.of(journeys, resampling, seed)
     notes = hidden_spread(journeys)
     settings = {"seed": seed, "resampling": resampling}
+    n_seen = _conversions_by_channel(journeys)
     # Equal to a fresh one: whatever else the method can be set to, this is the plain removal effect of order 1.
     if (method == "markov" or method == RemovalEffect()) and len(journeys.channels) <= DENSE_STATES:
         effects = _order_one(journeys, again, n_draws, report)
-        return UncertainAttribution.from_effects(point, effects, source="bootstrap", settings=settings, notes=notes)
+        return UncertainAttribution.from_effects(
+            point, effects, source="bootstrap", settings=settings, notes=notes, n_seen=n_seen
+        )
     results = []
     for draw in range(n_draws):
         conversions, nulls, value = again.draw(draw)
@@ -93,7 +96,16 @@ def bootstrap_attribution(
         removal_effects_value=_stack(results, "removal_effects_value"),
         settings=settings,
         notes=notes,
+        n_seen=n_seen,
     )
+
+
+def _conversions_by_channel(journeys: Journeys) -> FloatArray:
+    """(C,) conversions of the journeys that met each channel."""
+    n_channels = len(journeys.channels)
+    met = np.unique(journeys.owner.astype(np.int64) * n_channels + journeys.codes)
+    n_seen = np.bincount(met % n_channels, journeys.conversions[met // n_channels], n_channels)
+    return np.asarray(n_seen, dtype=np.float64)
 
 
 def _stack(results: list[Attribution], name: str) -> FloatArray | None:

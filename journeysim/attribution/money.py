@@ -17,7 +17,7 @@ from journeysim.attribution.uncertainty import UncertainAttribution, as_text
 from journeysim.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -161,12 +161,11 @@ def returns(attribution: Attribution | UncertainAttribution, costs: Mapping[str,
     ------
     InputError : a channel without a cost, a cost without a channel, or one that is no number >= 0
     """
-    check_costs(costs, attribution.channels)
-    return Returns(attribution, np.array([float(costs[channel]) for channel in attribution.channels]))
+    return Returns(attribution, cost_column(attribution.channels, costs))
 
 
-def check_costs(costs: Mapping[str, float], channels: Sequence[str]) -> None:
-    """Refuse costs that are not those of these channels. Raises as `returns`."""
+def cost_column(channels: tuple[str, ...], costs: Mapping[str, float]) -> FloatArray:
+    """(C,) costs in the order of the channels. Raises as `returns`."""
     for channel, cost in costs.items():
         if channel not in channels:
             raise InputError(
@@ -178,6 +177,7 @@ def check_costs(costs: Mapping[str, float], channels: Sequence[str]) -> None:
     missing = [channel for channel in channels if channel not in costs]
     if missing:
         raise InputError(f"There is no cost for channel {missing[0]!r}; give 0 if nothing was spent on it.")
+    return np.array([float(costs[channel]) for channel in channels])
 
 
 def _ends(name: str, interval: str) -> dict[str, str]:

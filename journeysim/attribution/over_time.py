@@ -15,6 +15,7 @@ from journeysim.journeys import Journeys, to_journeys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import date
 
     from numpy.typing import NDArray
 
@@ -56,6 +57,28 @@ def journeys_by_period(
     """
     if period not in _TRUNCATE:
         raise InputError(f"period must be 'week' or 'month', got {period!r}.")
+    part = pl.col("end").dt.truncate(_TRUNCATE[period]).dt.strftime("%Y-%m-%d")
+    return _split(log, _ends(log).select("customer", part=part), lookback_days)
+
+
+def journeys_between(log: EventLog, start: date, end: date, *, lookback_days: float | None = None) -> Journeys:
+    """The touch paths that ended from `start` to `end`, both included (UTC), as in `journeys_by_period`.
+
+    For an attribution of the days of a lift test.
+
+    Raises
+    ------
+    InputError : no journey ended then, or none with a touch before a conversion
+    """
+    name = f"{start} to {end}"
+    ends = _ends(log).filter(pl.col("end").dt.date().is_between(start, end))
+    if not ends.height:
+        raise InputError(f"No journey of the log ended from {name}.")
+    return _split(log, ends.select("customer", part=pl.lit(name)), lookback_days)[name]
+
+
+def _ends(log: EventLog) -> pl.DataFrame:
+    """When the journey of each customer ended: columns customer and end."""
     events = pl.DataFrame(pl.from_arrow(log.events)).with_columns(pl.col("kind").cast(pl.String))
     ends = events.group_by("customer").agg(
         bought=pl.col("time").filter(pl.col("kind") == "purchase").min(),
@@ -63,11 +86,9 @@ def journeys_by_period(
         first_touch=pl.col("time").filter(pl.col("kind") == "touch").min(),
     )
     # who bought before any touch has no journey to attribute; those customers stand in no period
-    ends = ends.filter(
+    return ends.filter(
         pl.col("first_touch").is_not_null() & ~(pl.col("bought") < pl.col("first_touch")).fill_null(False)
-    )
-    end = pl.coalesce("bought", "touched").dt.truncate(_TRUNCATE[period]).dt.strftime("%Y-%m-%d")
-    return _split(log, ends.select("customer", part=end), lookback_days)
+    ).select("customer", end=pl.coalesce("bought", "touched"))
 
 
 def _split(log: EventLog, parts: pl.DataFrame, lookback_days: float | None) -> dict[str, Journeys]:

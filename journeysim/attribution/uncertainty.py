@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
+from scipy import stats
 
 from journeysim.errors import InputError
 
@@ -47,6 +48,8 @@ class UncertainAttribution:
     value : (D, C) value credited; rows sum to the total value
     removal_effects, removal_effects_value : (D, C), or None where the method has none
     notes : what a reader should know about the draws, in sentences
+    n_seen : (C,) conversions that met each channel, of a bootstrap: the fewer, the more too narrow its draws are, and
+        the more `interval` widens for it; None where draws hold all of the uncertainty
     """
 
     point: Attribution
@@ -57,6 +60,7 @@ class UncertainAttribution:
     removal_effects_value: FloatArray | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    n_seen: FloatArray | None = None
 
     def __post_init__(self) -> None:
         shape = self.share.shape
@@ -75,6 +79,8 @@ class UncertainAttribution:
                 draw, c = (int(x[0]) for x in np.nonzero(~np.isfinite(draws)))
                 raise InputError(f"UncertainAttribution: {name} of {self.channels[c]!r} is not finite in draw {draw}.")
             draws.setflags(write=False)
+        if self.n_seen is not None and self.n_seen.shape != shape[1:]:
+            raise InputError(f"UncertainAttribution: n_seen has shape {self.n_seen.shape}, expected {shape[1:]}.")
         object.__setattr__(self, "settings", dict(self.settings))  # ours alone, and it pickles
 
     @classmethod
@@ -86,6 +92,7 @@ class UncertainAttribution:
         source: Literal["posterior", "bootstrap"],
         settings: Mapping[str, object],
         notes: tuple[str, ...] = (),
+        n_seen: FloatArray | None = None,
     ) -> UncertainAttribution:
         """Credit in proportion to drawn removal effects.
 
@@ -103,6 +110,7 @@ class UncertainAttribution:
             removal_effects_value=by_value,
             settings=settings,
             notes=notes,
+            n_seen=n_seen,
         )
 
     @property
@@ -144,11 +152,23 @@ class UncertainAttribution:
     def interval(self, level: float = 0.9, *, of: Quantity = "share") -> FloatArray:
         """(2, C) lower and upper end of the central interval of each channel.
 
+        Of a bootstrap it is the expanded percentile interval: resamples of n conversions spread too little by
+        sqrt((n - 1) / n), and like a normal where a t with n - 1 degrees of freedom is due. So it goes to the quantile
+        Phi(sqrt(n / (n - 1)) t) of the draws. With one or two conversions it spans about all of them.
+
         Raises
         ------
         InputError : for a level outside (0, 1), or as `draws`
+
+        Source: Hesterberg 2015, What teachers should know about the bootstrap, The American Statistician 69(4).
         """
-        return central_interval(self.draws(of), level)
+        draws = self.draws(of)
+        if self.n_seen is None:
+            return central_interval(draws, level)
+        refuse_level(level)
+        n = np.maximum(self.n_seen, 2.0)
+        tails = stats.norm.cdf(np.sqrt(n / (n - 1)) * stats.t.ppf((1 - level) / 2, n - 1))
+        return np.array([np.quantile(column, [q, 1 - q]) for column, q in zip(draws.T, tails, strict=True)]).T
 
     def points(self, of: Quantity) -> FloatArray:
         """(C,) the quantity in the attribution of the data themselves. Raises as `draws`."""
@@ -244,10 +264,15 @@ def central_interval(draws: FloatArray, level: float) -> FloatArray:
     ------
     InputError : for a level outside (0, 1)
     """
-    if not 0 < level < 1:
-        raise InputError(f"The level of an interval must be between 0 and 1, such as 0.9; got {level!r}.")
+    refuse_level(level)
     tail = (1 - level) / 2
     return np.asarray(np.quantile(draws, [tail, 1 - tail], axis=0), dtype=np.float64)
+
+
+def refuse_level(level: float) -> None:
+    """Refuse levels of intervals outside (0, 1)."""
+    if not 0 < level < 1:
+        raise InputError(f"The level of an interval must be between 0 and 1, such as 0.9; got {level!r}.")
 
 
 def in_proportion(draws: FloatArray, total: float) -> FloatArray:

@@ -28,7 +28,7 @@ def read_spend(
     """
     from journeysim.attribution import costs_of, read_costs
     from journeysim.attribution.credit import ALL
-    from journeysim.attribution.money import check_costs
+    from journeysim.attribution.money import cost_column
 
     if costs == OF_THE_LOG and source.log is not None:
         free = dict.fromkeys(source.journeys.channels, 0.0)  # a segment may have no touch on some
@@ -41,7 +41,7 @@ def read_spend(
         raise InputError(f"{costs}: {fault} {by} {wrong[0]!r}. The log has: {', '.join(parts)}.")
     for part, amounts in found.items():
         try:
-            check_costs(amounts, parts[part].channels)
+            cost_column(parts[part].channels, amounts)
         except InputError as error:
             raise InputError(f"{costs}{f', {by} {part!r}' if by else ''}: {error}") from error
     return found
