@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-
-from journeysim.markov.counting import dense_ids
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,10 +21,10 @@ RARE: Final = 0.01
 
 def distinct_paths(journeys: Journeys) -> tuple[IntArray, FloatArray]:
     """(J,) number of each row's path, equal paths having the same, and (P,) the weight of each path."""
-    codes, ends = journeys.codes, journeys.offsets.tolist()
+    codes = journeys.codes
     numbers = dict[bytes, int]()
     path = np.array(
-        [numbers.setdefault(codes[a:b].tobytes(), len(numbers)) for a, b in zip(ends[:-1], ends[1:], strict=True)],
+        [numbers.setdefault(codes[a:b].tobytes(), len(numbers)) for a, b in pairwise(journeys.offsets.tolist())],
         dtype=np.int64,
     )
     return path, np.bincount(path, journeys.conversions + journeys.nulls, minlength=len(numbers)).astype(np.float64)
@@ -34,9 +33,9 @@ def distinct_paths(journeys: Journeys) -> tuple[IntArray, FloatArray]:
 def copies_of_rare_paths(journeys: Journeys, context: IntArray, cell: IntArray) -> float:
     """How many journeys there are of each path that should be one of a kind: 1 if journeys are independent.
 
-    Of n independent journeys of a chain, n p(x) are expected to take path x. Where that is below `RARE`, a second
-    one is no chance. The mean number of journeys on the path of a journey is sum w² / sum w over these paths. A chain of
-    a wrong order is good enough to tell which paths are rare: independent journeys give 1.0, a log of which everything
+    Of n independent journeys of a chain, n p(x) are expected to take path x. Where that is below `RARE`, a second one
+    is no chance. The mean number of journeys on the path of a journey is sum w² / sum w over these paths. A chain of a
+    wrong order is good enough to tell which paths are rare: independent journeys give 1.0, a log of which everything
     is there seven times gives 7.
 
     Parameters
