@@ -51,11 +51,7 @@ class TransitionCounts:
     @property
     def contains(self) -> BoolArray:
         """(S, C) whether a state contains a channel."""
-        found = np.zeros((len(self.states), len(self.channels) + 1), dtype=np.bool_)
-        rows = np.arange(len(self.states))
-        for code in self.states.T:
-            found[rows, code] = True  # the padding, -1, falls into the spare last column
-        return found[:, :-1]
+        return contains(self.states, len(self.channels))
 
 
 def count_transitions(journeys: Journeys, order: int = 1) -> TransitionCounts:
@@ -86,11 +82,8 @@ def count_transitions(journeys: Journeys, order: int = 1) -> TransitionCounts:
     if not weighs.all():
         codes, lengths, weight = codes[np.repeat(weighs, lengths)], lengths[weighs], weight[weighs]
 
-    # Beyond the longest path every path is one short state already.
-    k = min(order, int(lengths.max(initial=1)))
-    state, states = _states(codes, lengths, k, len(journeys.channels))
+    state, n_steps, states = walks(codes, lengths, order, len(journeys.channels))
     n_states = len(states)
-    n_steps = np.maximum(lengths - (k - 1), 1)  # states on each path
     end = np.cumsum(n_steps)
     first, last = state[end - n_steps], state[end - 1]
 
@@ -107,6 +100,24 @@ def count_transitions(journeys: Journeys, order: int = 1) -> TransitionCounts:
         nulls=total(last, journeys.nulls[weighs]),
         value=total(last, journeys.value[weighs]),
     )
+
+
+def walks(
+    codes: IntArray, lengths: IntArray, order: int, n_channels: int
+) -> tuple[IntArray, IntArray, NDArray[np.int32]]:
+    """The states of all paths one after the other, repeated ones included, how many each path has, what is in each."""
+    k = min(order, int(lengths.max(initial=1)))  # beyond the longest path every path is one short state already
+    state, states = _states(codes, lengths, k, n_channels)
+    return state, np.maximum(lengths - (k - 1), 1), states
+
+
+def contains(states: NDArray[np.int32], n_channels: int) -> BoolArray:
+    """(S, C) whether a state contains a channel."""
+    found = np.zeros((len(states), n_channels + 1), dtype=np.bool_)
+    rows = np.arange(len(states))
+    for code in states.T:
+        found[rows, code] = True  # the padding, -1, falls into the spare last column
+    return found[:, :-1]
 
 
 def _states(codes: IntArray, lengths: IntArray, k: int, n_channels: int) -> tuple[IntArray, NDArray[np.int32]]:
