@@ -29,7 +29,7 @@ TOLERANCE: Final = 1e-7
 """EM stops when no channel's credit moves by more than this share of the conversions in a sweep."""
 RATE_TOLERANCE: Final = 1e-5
 """... and no half-life by more than this share."""
-FLAT: Final = 1e-10
+FLAT: Final = 1e-8
 """It stops, too, when the log-likelihood per conversion rose by no more than this in PATIENCE sweeps."""
 PATIENCE: Final = 100
 NO_STRENGTH: Final = 1e-300
