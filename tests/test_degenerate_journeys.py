@@ -110,7 +110,7 @@ def test_a_path_of_a_hundred_thousand_touches(method):
 
 @pytest.mark.parametrize(
     "method",
-    [pytest.param(m, marks=pytest.mark.slow) if m == "propensity" else m for m in METHODS],  # a regression per channel
+    [pytest.param(m, marks=pytest.mark.slow) if m in ("propensity", "logistic") else m for m in METHODS],
     ids=str,
 )
 def test_five_hundred_channels(method):
