@@ -314,6 +314,28 @@ def test_very_old_touches_do_not_underflow():
     assert result.total_conversions == pytest.approx(2)
 
 
+@pytest.mark.parametrize("path", ["a", "aba", "abbcb", "abcabcabcabc"])
+@pytest.mark.parametrize("nulls", [0, 3])
+def test_one_repeated_path_leaves_half_lives_open_and_a_note_says_so(path, nulls):
+    """The likelihood of one path rises up to the bound, and is all but flat there: ten thousand plain sweeps crawl."""
+    journeys = timed([(path, [*range(len(path), 0, -1)], 5, nulls)], tuple(sorted({*path})))
+    fit = AdditiveHazard().fit(journeys)
+    assert fit.at_bound.any()
+    assert len(fit.log_likelihood) < 5_000
+    result = AdditiveHazard().attribute(journeys)
+    assert result.total_conversions == pytest.approx(5)
+    (note,) = (note for note in result.notes if "leave the half-lives of" in note)
+    assert "0.05 to 365 days" in note
+    given = AdditiveHazard(half_life_days=365).fit(journeys)  # no half-life to find: nothing is open
+    assert not given.at_bound.any()
+    assert fit.log_likelihood[-1] >= given.log_likelihood[-1] - 1e-6 * 5
+
+
+def test_half_lives_that_the_data_tell_are_not_called_open():
+    journeys = simulated(np.array([0.3, 0.05, 0.6]), np.array([2.0, 6.0, 10.0]), 3_000, seed=1)
+    assert not any("open" in note for note in AdditiveHazard().attribute(journeys).notes)
+
+
 def test_hazards_that_cannot_be_fitted_say_why():
     journeys = timed(HAZARD_ROWS, ("a", "b", "c"))
     with pytest.raises(InputError, match=r"AdditiveHazard needs the days .* no times"):

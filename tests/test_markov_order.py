@@ -11,7 +11,7 @@ from test_markov import any_touch, effects, journeys_of, rows_of
 from journeysim.attribution import RemovalEffect, attribute
 from journeysim.errors import InputError
 from journeysim.interop import read_paths
-from journeysim.markov import AbsorbingChain, choose_order, count_transitions, order, order_drift
+from journeysim.markov import AbsorbingChain, choose_order, count_transitions, order, order_drift, repeats
 from journeysim.markov_plots import drift_chart, order_chart
 
 ROWS = [("abcab", 2.5, 3, 0), ("aab", 1, 6, 0), ("c", 3, 2, 0), ("bcbcbc", 4, 0.5, 0), ("ca", 0, 5, 0), ("ba", 2, 2, 0)]
@@ -52,9 +52,9 @@ def log_likelihood(rows, weights, k, predict):
 
 def test_held_out_likelihood_is_what_a_dictionary_computes():
     journeys = journeys_of(ROWS)
-    deal = order._dealt(journeys, 3, 7)
+    deal = order._dealt(journeys, 3, 7, 1)
     np.testing.assert_allclose(deal.sum(axis=2), [journeys.conversions, journeys.nulls])
-    curve = choose_order(journeys, max_order=4, folds=3, seed=7).curve
+    curve = choose_order(journeys, max_order=4, folds=3, seed=7, copies=1).curve
     for k in range(1, 5):
         total = 0.0
         for fold in range(3):
@@ -132,6 +132,52 @@ def test_the_order_of_a_known_chain_is_found_by_both(k):
     assert choice.curve.filter("best_cross_validation")["order"].to_list() == [k]
     assert choice.curve.filter("best_bic")["order"].to_list() == [k]
     assert choice.order == k
+    assert choice.copies == 1  # these journeys are independent
+
+
+def test_a_log_that_was_multiplied_is_no_more_evidence():
+    """Seven of each journey: copies in the other folds reward whoever remembers most, unless they stay together."""
+    journeys = walks(2, 5_000, np.random.default_rng(5))
+    seven = replace(journeys, conversions=7 * journeys.conversions, nulls=7 * journeys.nulls)
+    choice = choose_order(seven)
+    assert choice.copies == 7
+    assert choice.order == choose_order(journeys).order == 2
+    assert "Equal journeys went to the folds 7 at a time" in str(choice)
+    again = choose_order(journeys_of([row for row in rows_of(journeys) for _ in range(7)], journeys.channels))
+    assert (again.copies, again.order) == (7, 2)  # seven rows are one row of seven
+    fooled = choose_order(seven, copies=1)  # negative control
+    assert fooled.order == 5
+    assert "copies" not in str(fooled)
+
+
+def test_real_paths_that_recur_do_not_drive_the_order_up(pathdata):
+    choice = choose_order(pathdata, max_order=8)
+    assert 4 <= choice.copies <= 8  # rare paths come six times, where a chain of order 2 gives one in a hundred
+    assert choice.order == 3
+    assert choice.curve.filter("best_bic")["order"].to_list() == [2]
+    assert choose_order(pathdata, max_order=8, copies=30).order == 2
+    assert choose_order(pathdata, max_order=8, copies=1).order == 8  # as if journeys were independent: they are not
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_the_expected_number_of_equal_journeys_is_that_of_the_chain(k):
+    """Rare paths of a dictionary's chain, and how many took each."""
+    rows = [(path, 30 * c, 30 * n, 0) for path, c, n, _ in ROWS] + [
+        ("abcabcabcabc", 2, 3, 0),
+        ("ccbbaaccbbaa", 1, 0, 0),
+    ]
+    table = counted(rows, [row[1:3] for row in rows], k)
+    n_journeys, taken = sum(c + n for _, c, n, _ in rows), []
+    for path, c, n, _ in rows:
+        touches, end = steps(path, k)
+        p = np.prod([table[x][y] / sum(table[x].values()) for x, y in touches])
+        p *= (table[end]["conversion"] + table[end]["null"]) / sum(table[end].values())
+        taken += [c + n] if n_journeys * p < repeats.RARE else []
+    assert taken
+    seen = order._Steps.of(journeys_of(rows), k)
+    cell = seen.contexts[k] * 4 + seen.code
+    got = repeats.copies_of_rare_paths(journeys_of(rows), seen.contexts[k], cell)
+    assert got == pytest.approx(sum(w * w for w in taken) / sum(taken))
 
 
 def test_rows_that_stand_for_many_are_the_same_as_many_rows():
@@ -140,7 +186,7 @@ def test_rows_that_stand_for_many_are_the_same_as_many_rows():
     np.testing.assert_allclose(
         choose_order(journeys_of(rows)).curve["bic"], choose_order(journeys_of(expanded)).curve["bic"]
     )
-    weights = order._dealt(journeys_of([("a", 100_000, 0, 0)]), 5, 1)[0, 0]
+    weights = order._dealt(journeys_of([("a", 100_000, 0, 0)]), 5, 1, 1)[0, 0]
     assert (weights == np.floor(weights)).all()
     assert abs(weights - 20_000).max() < 700  # five deviations of a binomial count: dealt one by one, not in one piece
 
@@ -205,6 +251,8 @@ def test_impossible_choices_are_refused():
         choose_order(journeys, max_order=0)
     with pytest.raises(InputError, match="folds must be 2 or more, got 1"):
         choose_order(journeys, folds=1)
+    with pytest.raises(InputError, match="copies must be 1 or more, got 0"):
+        choose_order(journeys, copies=0)
     with pytest.raises(InputError, match="criterion is 'aic'; it must be one of cross_validation, bic"):
         choose_order(journeys, criterion="aic")
     with pytest.raises(InputError, match="no order to choose"):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from journeysim.attribution import Attribution, UncertainAttribution, attribute, posterior_attribution
+from journeysim.attribution import Attribution, RemovalEffect, UncertainAttribution, attribute, posterior_attribution
 from journeysim.attribution.cents import whole_cents
 from journeysim.attribution.money import costs_of, returns
 from journeysim.attribution.over_time import drift, journeys_between, journeys_by_period, journeys_by_segment
@@ -180,6 +180,19 @@ def test_a_channel_that_gains_is_flagged_and_the_frame_says_so():
     assert set(frame.filter("drifts")["channel"]) == set(found.drifting)
 
 
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_drift_compares_the_shares_of_any_order(order):
+    rng = np.random.default_rng(6)
+    chain = random_chain(rng)
+    parts = periods([chain, chain], 400, rng)
+    found = drift(parts, seed=1, order=order, n_permutations=99)
+    for got, part in zip(found.share, parts.values(), strict=True):
+        np.testing.assert_allclose(got, attribute(part, RemovalEffect(order)).share, atol=1e-12)
+    assert found.p_value.min() > 0.01 == found.false_alarm  # nothing changed, and it does not say so
+    changed = replace(chain, p_convert=chain.p_convert * np.array([0.05, 1, 1, 1, 1, 1]))
+    assert "channel 0" in drift(periods([chain, changed], 1_500, rng), seed=1, order=order, n_permutations=99).drifting
+
+
 @pytest.mark.slow
 def test_drift_raises_no_more_false_alarms_than_it_says():
     rng = np.random.default_rng(3)
@@ -200,6 +213,11 @@ def test_periods_that_cannot_be_compared_are_refused():
         drift({"only": parts["period 0"]}, seed=1)
     with pytest.raises(InputError, match=r"false_alarm is 0\.01; with 19 permutations it can be from 0\.05"):
         drift(parts, seed=1, n_permutations=19)
+    with pytest.raises(InputError, match="order must be 1 or more, got 0"):
+        drift(parts, seed=1, order=0)
+    many = periods([chain, chain], 4_000, rng)
+    with pytest.raises(InputError, match=r"at order 5 the chain has [\d,]+ states, more than the 500 .* lower order"):
+        drift(many, seed=1, order=5)
     one = parts["period 1"]
     with pytest.raises(InputError, match="rows that are several journeys"):
         drift({**parts, "period 1": replace(one, nulls=2 * one.nulls)}, seed=1)

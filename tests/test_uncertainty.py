@@ -20,7 +20,7 @@ from journeysim.attribution import (
     methods,
     posterior_attribution,
 )
-from journeysim.attribution.bootstrap import Resampler
+from journeysim.attribution.bootstrap import Resampler, _small_chain
 from journeysim.attribution.posterior import _Rows, _Worth
 from journeysim.errors import InputError
 from journeysim.journeys import Journeys
@@ -168,16 +168,21 @@ def test_rows_of_several_conversions_are_said_to_hide_the_spread_of_their_values
 
 
 class Plain:
-    """Hides from the bootstrap that it is the removal effect of order 1."""
+    """Hides from the bootstrap that it is a removal effect."""
+
+    def __init__(self, order):
+        self.order = order
 
     def attribute(self, journeys):
-        return RemovalEffect().attribute(journeys)
+        return RemovalEffect(self.order).attribute(journeys)
 
 
+@pytest.mark.parametrize("order", [1, 2, 3])
 @pytest.mark.parametrize("resampling", ["poisson", "multinomial"])
-def test_counting_all_resamples_at_once_gives_what_each_gives(journeys, resampling):
-    fast = bootstrap_attribution(journeys, seed=5, n_draws=25, resampling=resampling)
-    slow = bootstrap_attribution(journeys, Plain(), seed=5, n_draws=25, resampling=resampling)
+def test_counting_all_resamples_at_once_gives_what_each_gives(journeys, resampling, order):
+    assert _small_chain(journeys, RemovalEffect(order)) is not None
+    fast = bootstrap_attribution(journeys, RemovalEffect(order), seed=5, n_draws=25, resampling=resampling)
+    slow = bootstrap_attribution(journeys, Plain(order), seed=5, n_draws=25, resampling=resampling)
     np.testing.assert_allclose(fast.share, slow.share, atol=1e-12)
     np.testing.assert_allclose(fast.removal_effects, slow.removal_effects, atol=1e-12)
     np.testing.assert_allclose(fast.value, slow.value, atol=1e-9)

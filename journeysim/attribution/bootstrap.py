@@ -20,7 +20,9 @@ from journeysim.attribution.uncertainty import (
     silent,
 )
 from journeysim.errors import InputError
+from journeysim.markov.counting import contains
 from journeysim.markov.solving import DENSE_STATES
+from journeysim.markov.step_states import walks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,8 +33,11 @@ if TYPE_CHECKING:
     from journeysim.journeys import Journeys
 
     FloatArray = NDArray[np.float64]
+    BoolArray = NDArray[np.bool_]
 
 Resampling = Literal["poisson", "multinomial"]
+BATCH_STATES: Final = 60
+"""Up to so many states a batch of chains of a higher order is solved faster than one after the other is swept."""
 MAX_TRIES: Final = 1_000
 """Resamples without a conversion are drawn again: 37% of them where there is one in all."""
 
@@ -49,8 +54,9 @@ def bootstrap_attribution(
     """Attribution by any method, with what it gives on journeys drawn anew from those seen.
 
     A row of weight w is w journeys: its conversions and its nulls are drawn separately, and its value follows its
-    conversions. Markov of order 1 counts the moves of all resamples in one sparse product and solves their chains in
-    one batch; other methods run once per draw on the same paths with new weights. The paths are never built again.
+    conversions. Markov to null of order 1, or of up to 60 states, counts the moves of all resamples in one sparse
+    product and solves their chains in one batch; other methods run once per draw on the same paths with new weights.
+    The paths are never built again.
 
     Parameters
     ----------
@@ -76,9 +82,9 @@ def bootstrap_attribution(
     notes = hidden_spread(journeys)
     settings = {"seed": seed, "resampling": resampling}
     n_seen = _conversions_by_channel(journeys)
-    # Equal to a fresh one: whatever else the method can be set to, this is the plain removal effect of order 1.
-    if (method == "markov" or method == RemovalEffect()) and len(journeys.channels) <= DENSE_STATES:
-        effects = _order_one(journeys, again, n_draws, report)
+    paths = _small_chain(journeys, method)
+    if paths is not None:
+        effects = _of_chains(paths, journeys, again, n_draws, report)
         return UncertainAttribution.from_effects(
             point, effects, source="bootstrap", settings=settings, notes=notes, n_seen=n_seen
         )
@@ -182,12 +188,25 @@ class Resampler:
         return counts[0], counts[1], counts[0] * each
 
 
-def _order_one(journeys: Journeys, again: Resampler, n_draws: int, report: Callable[[int], None]) -> DrawnEffects:
-    """Removal effects of the chain of order 1 of every resample."""
-    n_channels = len(journeys.channels)
-    paths = Steps.of(journeys)
+def _small_chain(journeys: Journeys, method: str | Attributor) -> Steps | None:
+    """The steps of a chain whose removal effects can be found for all resamples at once, if the method is one."""
+    if method == "markov":
+        method = RemovalEffect()
+    # Equal to a fresh one of its order: whatever else it can be set to, this is plain removal to null.
+    if not isinstance(method, RemovalEffect) or method.order == "auto" or method != RemovalEffect(method.order):
+        return None
+    if len(journeys.channels) > DENSE_STATES:
+        return None
+    paths = Steps.of(journeys, method.order)
+    return paths if method.order == 1 or len(paths.contains) <= BATCH_STATES else None
+
+
+def _of_chains(
+    paths: Steps, journeys: Journeys, again: Resampler, n_draws: int, report: Callable[[int], None]
+) -> DrawnEffects:
+    """Removal effects of the chain of every resample."""
     done, parts = 0, []
-    for size in blocks(n_draws, max(4 * journeys.n_journeys, n_channels * n_channels)):
+    for size in blocks(n_draws, max(4 * journeys.n_journeys, len(paths.contains) ** 2)):
         # (J, size): how often each journey occurs in each resample; sparse products add row to row
         conversions, nulls, value = (
             np.ascontiguousarray(np.transpose(column))
@@ -201,56 +220,54 @@ def _order_one(journeys: Journeys, again: Resampler, n_draws: int, report: Calla
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What each of J journeys adds to the counts of a chain of order 1, so that any weights are counted in one product.
+    """What each of J journeys adds to the counts of a chain, so that any weights are counted in one product.
 
     Attributes
     ----------
     origins, targets : (M,) the moves that occur
-    counted : sparse (C + M + C, J), how often journey j begins in each channel, makes each move, ends in each channel
-    ends : sparse (C, J), the last rows of these
-    n_channels : C
+    counted : sparse (S + M + S, J), how often journey j begins in each state, makes each move, ends in each state
+    ends : sparse (S, J), the last rows of these
+    contains : (S, C) whether a state contains a channel
     """
 
     origins: NDArray[np.int64]
     targets: NDArray[np.int64]
     counted: Any
     ends: Any
-    n_channels: int
+    contains: BoolArray
 
     @classmethod
-    def of(cls, journeys: Journeys) -> Steps:
+    def of(cls, journeys: Journeys, order: int = 1) -> Steps:
         """Look through all paths once."""
-        n_channels, n_journeys = len(journeys.channels), journeys.n_journeys
-        owner = journeys.owner
-        codes = journeys.codes.astype(np.int64)
-        moving = (owner[1:] == owner[:-1]) & (codes[1:] != codes[:-1])  # a repeat is no move
-        origin, target = codes[:-1][moving], codes[1:][moving]
-        pairs, move = np.unique(origin * n_channels + target, return_inverse=True)
-        rows = np.arange(n_journeys)
+        n_journeys, lengths = journeys.n_journeys, np.diff(journeys.offsets)
+        state, n_steps, states = walks(journeys.codes.astype(np.int64), lengths, order, len(journeys.channels))
+        n_states, rows, end = len(states), np.arange(n_journeys), np.cumsum(n_steps)
+        owner = np.repeat(rows, n_steps)
+        moving = (owner[1:] == owner[:-1]) & (state[1:] != state[:-1])  # a repeat is no move
+        origin, target = state[:-1][moving], state[1:][moving]
+        pairs, move = np.unique(origin * n_states + target, return_inverse=True)
 
         def counts(which: NDArray[np.int64], who: NDArray[np.int64], n: int) -> Any:
             return csr_array((np.ones(len(which)), (which, who)), shape=(n, n_journeys))
 
-        starts = counts(codes[journeys.offsets[:-1]], rows, n_channels)
-        ends = counts(codes[journeys.offsets[1:] - 1], rows, n_channels)
-        moves = counts(move, owner[1:][moving], len(pairs))
-        return cls(
-            pairs // n_channels, pairs % n_channels, vstack([starts, moves, ends], format="csr"), ends, n_channels
-        )
+        starts = counts(state[end - n_steps], rows, n_states)
+        ends = counts(state[end - 1], rows, n_states)
+        counted = vstack([starts, counts(move, owner[1:][moving], len(pairs)), ends], format="csr")
+        return cls(pairs // n_states, pairs % n_states, counted, ends, contains(states, len(journeys.channels)))
 
     def chains(self, conversions: FloatArray, nulls: FloatArray, value: FloatArray) -> ChainDraws:
         """Maximum-likelihood chains of D resamples, from their (J, D) weights."""
-        n, n_draws = self.n_channels, conversions.shape[1]
+        n, n_draws = len(self.contains), conversions.shape[1]
         counted = (self.counted @ (conversions + nulls)).T
         starts, moved, ended = counted[:, :n], counted[:, n:-n], counted[:, -n:]
         moves = np.zeros((n_draws, n, n))
         moves[:, self.origins, self.targets] = moved
         visits = moves.sum(axis=2) + ended
-        visits = np.where(visits > 0, visits, 1.0)  # a channel that nobody of the resample met leads nowhere
+        visits = np.where(visits > 0, visits, 1.0)  # a state that nobody of the resample met leads nowhere
         moves /= visits[:, :, None]
         rewards = np.stack([(self.ends @ conversions).T, (self.ends @ value).T], axis=2) / visits[:, :, None]
         return ChainDraws(
-            contains=np.eye(n, dtype=np.bool_),
+            contains=self.contains,
             start=starts / starts.sum(axis=1, keepdims=True),
             moves=moves,
             rewards=rewards,

@@ -30,7 +30,7 @@ MAX_STATES: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
-class MarkovShapley:
+class MarkovShapley(ShapleySettings):
     """Shapley value of the game v(S) = P(a journey of the fitted chain converts when only channels S lead on).
 
     Every state that contains a channel outside S leads to nothing, as in `RemovalEffect`. So v(S) is the probability
@@ -49,18 +49,11 @@ class MarkovShapley:
     """
 
     order: int = 1
-    exact_up_to: int = 15
-    n_orders: int = 2_000
-    seed: int = 1
 
     def __post_init__(self) -> None:
+        ShapleySettings.__post_init__(self)  # super() does not know the class that slots=True makes anew
         if self.order < 1:
             raise InputError(f"MarkovShapley: order must be 1 or more, got {self.order!r}.")
-        self._settings.check("MarkovShapley")
-
-    @property
-    def _settings(self) -> ShapleySettings:
-        return ShapleySettings(self.exact_up_to, self.n_orders, self.seed)
 
     def attribute(self, journeys: Journeys) -> Attribution:
         """Fit the chain, solve it for coalitions of channels, and credit by Shapley value.
@@ -78,19 +71,16 @@ class MarkovShapley:
                 "this becomes at a high order."
             )
         players = Coalitions.of(journeys).players(journeys.channels)
-        found = self._settings.solve(_Chain.of(chain, players))
+        found = self.solve(_Chain.of(chain, players))
         by_channel = np.zeros((len(journeys.channels), 2))
         by_channel[players] = found.values
-        settings: dict[str, object] = {"order": self.order}
-        if not found.exact:
-            settings |= {"n_orders": self.n_orders, "seed": self.seed}
         return result(
             "markov_shapley",
-            settings,
+            {"order": self.order} | self.of_sampling(found),
             journeys,
             in_proportion(journeys.n_conversions, by_channel[:, 0], "Shapley values"),
             in_proportion(journeys.total_value, by_channel[:, 1], "Shapley values of value"),
-            self._settings.note(found),
+            self.note(found),
         )
 
 

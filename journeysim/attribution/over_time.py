@@ -12,6 +12,7 @@ import pyarrow as pa
 from journeysim.attribution.bootstrap import Steps
 from journeysim.errors import InputError
 from journeysim.journeys import Journeys, to_journeys
+from journeysim.markov.solving import DENSE_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -145,8 +146,10 @@ class Drift:
         ).with_columns(drifts=pl.col("p_value") <= self.false_alarm)
 
 
-def drift(parts: Mapping[str, Journeys], *, seed: int, false_alarm: float = 0.01, n_permutations: int = 999) -> Drift:
-    """Test whether Markov credit (order 1) is shared alike in all periods.
+def drift(
+    parts: Mapping[str, Journeys], *, seed: int, order: int = 1, false_alarm: float = 0.01, n_permutations: int = 999
+) -> Drift:
+    """Test whether Markov credit is shared alike in all periods.
 
     Per channel, the spread of its shares around their mean, weighted by conversions; compared with what it is when
     journeys are dealt to periods at random. If it does not matter in which period a journey falls, all dealings are
@@ -157,24 +160,32 @@ def drift(parts: Mapping[str, Journeys], *, seed: int, false_alarm: float = 0.01
     ----------
     parts : by period, of the same channels; every row one journey
     seed : of the dealings
+    order : of the chains, >= 1; up to 500 states
     false_alarm : chance to flag any channel when nothing changed, at least 1 / (n_permutations + 1)
 
     Raises
     ------
-    InputError : fewer than two periods, other channels, rows of several journeys, a period without a conversion, or
-        settings that make no sense
+    InputError : fewer than two periods, other channels, rows of several journeys, a period without a conversion, more
+        than 500 states, or settings that make no sense
 
     Source: single-step maxT, Westfall & Young 1993, Resampling-Based Multiple Testing, ch. 2.
     """
     if len(parts) < 2:
         raise InputError(f"drift: there is {len(parts)} period; it takes two or more to compare.")
+    if order < 1:
+        raise InputError(f"drift: order must be 1 or more, got {order!r}.")
     if not 1 / (n_permutations + 1) <= false_alarm < 1:
         raise InputError(
             f"drift: false_alarm is {false_alarm!r}; with {n_permutations} permutations it can be from "
             f"{1 / (n_permutations + 1):.3g} up to 1."
         )
     everyone = _together(parts)
-    steps = Steps.of(everyone)
+    steps = Steps.of(everyone, order)
+    if len(steps.contains) > DENSE_STATES:
+        raise InputError(
+            f"drift: at order {order} the chain has {len(steps.contains):,} states, more than the {DENSE_STATES} that "
+            "can be solved for every dealing. Use a lower order."
+        )
     of = np.repeat(np.arange(len(parts)), [part.n_journeys for part in parts.values()])
     share, spread = _spread(steps, everyone, of, len(parts))
     rng = np.random.default_rng(seed)

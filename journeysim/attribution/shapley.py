@@ -91,7 +91,7 @@ class OrderedShapley:
 
 
 @dataclass(frozen=True, slots=True)
-class SetShapley:
+class SetShapley(ShapleySettings):
     """Shapley value of a model of conversion on sets of channels: yours, or the rates that were observed.
 
     Without a model, v(S) is the conversion rate of the journeys that met channels of S only (0 if there are none), and
@@ -109,16 +109,6 @@ class SetShapley:
     """
 
     model: ConversionModel | None = None
-    exact_up_to: int = 15
-    n_orders: int = 2_000
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        self._settings.check("SetShapley")
-
-    @property
-    def _settings(self) -> ShapleySettings:
-        return ShapleySettings(self.exact_up_to, self.n_orders, self.seed)
 
     def attribute(self, journeys: Journeys) -> Attribution:
         """Credit by the Shapley value of the rates, or of the model.
@@ -132,8 +122,8 @@ class SetShapley:
         players = coalitions.players(journeys.channels)
         names = tuple(journeys.channels[code] for code in players)
         game = _Observed.of(coalitions, players) if self.model is None else _Modelled(self.model, names)
-        found = self._settings.solve(game)
-        notes = [*self._settings.note(found)]
+        found = self.solve(game)
+        notes = [*self.note(found)]
         by_player = np.zeros((len(journeys.channels), 2))
         if self.model is None:
             by_player[players] = found.values * coalitions.weight.sum()
@@ -155,9 +145,7 @@ class SetShapley:
                 "it. That is not clipped."
             )
         model = None if self.model is None else getattr(self.model, "__qualname__", repr(self.model))
-        settings: dict[str, object] = {"model": model} if model else {}
-        if not found.exact:
-            settings |= {"n_orders": self.n_orders, "seed": self.seed}
+        settings = ({"model": model} if model else {}) | self.of_sampling(found)
         return result("shapley", settings, journeys, conversions, value, notes)
 
 

@@ -108,9 +108,9 @@ def _gains(game: Game, order: IntArray) -> FloatArray:
     return gains
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShapleySettings:
-    """How Shapley values are found.
+    """How Shapley values are found: what all methods that find them by coalitions can be set to.
 
     Attributes
     ----------
@@ -119,12 +119,12 @@ class ShapleySettings:
     seed : of the sampled orders
     """
 
-    exact_up_to: int
-    n_orders: int
-    seed: int
+    exact_up_to: int = 15
+    n_orders: int = 2_000
+    seed: int = 1
 
-    def check(self, method: str) -> None:
-        """Refuse settings that make no sense."""
+    def __post_init__(self) -> None:
+        method = type(self).__name__
         if not 0 <= self.exact_up_to <= 20:
             raise InputError(f"{method}: exact_up_to must be in 0..20 (2**20 coalitions), got {self.exact_up_to!r}.")
         if self.n_orders < 4 or self.n_orders % 2:
@@ -138,6 +138,10 @@ class ShapleySettings:
             values = exact_shapley(game.all_worths())
             return ShapleyValues(values, np.zeros_like(values), exact=True)
         return sampled_shapley(game, n_orders=self.n_orders, seed=self.seed)
+
+    def of_sampling(self, found: ShapleyValues) -> dict[str, object]:
+        """The settings that mattered: none where the values are exact."""
+        return {} if found.exact else {"n_orders": self.n_orders, "seed": self.seed}
 
     def note(self, found: ShapleyValues) -> tuple[str, ...]:
         """How far luck may have moved sampled values; nothing where they are exact."""

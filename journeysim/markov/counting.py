@@ -66,11 +66,7 @@ class TransitionCounts:
     @property
     def contains(self) -> BoolArray:
         """(S, C) whether a state contains a channel."""
-        found = np.zeros((len(self.states), len(self.channels) + 1), dtype=np.bool_)
-        rows = np.arange(len(self.states))
-        for code in self.states.T:
-            found[rows, code] = True  # the padding, -1, falls into the spare last column
-        return found[:, :-1]
+        return contains(self.states, len(self.channels))
 
 
 def count_transitions(journeys: Journeys, order: int = 1) -> TransitionCounts:
@@ -132,6 +128,15 @@ def count_transitions(journeys: Journeys, order: int = 1) -> TransitionCounts:
         nulls=total(last, journeys.nulls),
         value=total(last, journeys.value),
     )
+
+
+def contains(states: NDArray[np.int32], n_channels: int) -> BoolArray:
+    """(S, C) whether a state contains a channel."""
+    found = np.zeros((len(states), n_channels + 1), dtype=np.bool_)
+    rows = np.arange(len(states))
+    for code in states.T:
+        found[rows, code] = True  # the padding, -1, falls into the spare last column
+    return found[:, :-1]
 
 
 def _contents(nodes: IntArray, parent: IntArray, channel: NDArray[np.int32], k: int) -> NDArray[np.int32]:

@@ -11,6 +11,7 @@ import polars as pl
 from journeysim.errors import InputError
 from journeysim.markov.chain import AbsorbingChain
 from journeysim.markov.counting import count_transitions, dense_ids
+from journeysim.markov.repeats import copies_of_rare_paths, distinct_paths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,7 @@ class OrderChoice:
         best order, over folds), bic, n_contexts, n_parameters, best_cross_validation, best_bic
     folds : K, into how many parts the journeys were dealt
     seed : of the deal
+    copies : how many equal journeys were dealt in one piece; 1 where journeys are independent
     """
 
     order: int
@@ -48,6 +50,7 @@ class OrderChoice:
     curve: pl.DataFrame
     folds: int
     seed: int
+    copies: int = 1
 
     def __str__(self) -> str:
         row = self.curve.row(self.order - 1, named=True)
@@ -61,6 +64,11 @@ class OrderChoice:
         text = f"Order {self.order} of 1 to {most} {why}; {other[0]} would take {other[1]}."
         if self.order == most > 1:
             text += f" A higher one might be better still: {most} is the highest that was tried."
+        if self.copies > 1:
+            text += (
+                f" Equal journeys went to the folds {self.copies} at a time (copies={self.copies}): paths too rare to "
+                "recur by chance do so."
+            )
         return text
 
 
@@ -71,6 +79,7 @@ def choose_order(
     folds: int = FOLDS,
     seed: int = 1,
     criterion: Criterion = "cross_validation",
+    copies: int | None = None,
 ) -> OrderChoice:
     """The order whose chain predicts best what comes next in a journey.
 
@@ -84,6 +93,10 @@ def choose_order(
     uniform over the C channels and both ends. So what was never seen has a probability all the same, and it is the
     same back-off for every order. The order with the highest held-out log-likelihood is taken, the lower of two equal.
 
+    That presumes independent journeys. Where long paths recur literally (a multiplied table, a script that runs again),
+    a fold holds the copies of what the others hold, and a high order does nothing but remember them. `copies` equal
+    journeys are therefore dealt in one piece; by default it is estimated, see `repeats.copies_of_rare_paths`.
+
     *BIC* = -2 log-likelihood of the maximum-likelihood chain (no smoothing) + parameters x log(events), with C + 1 free
     parameters for each context that was seen (C - 1 at the start, where nothing ends).
 
@@ -92,10 +105,11 @@ def choose_order(
     max_order : orders 1..max_order are compared; beyond the longest path they are all one
     folds : 2 or more
     seed : of the deal to folds
+    copies : how many equal journeys are no more evidence than one; 1 if all journeys are surely independent
 
     Raises
     ------
-    InputError : for a max_order below 1, fewer than 2 folds, an unknown criterion or journeys without weight
+    InputError : for a max_order or copies below 1, fewer than 2 folds, an unknown criterion or journeys without weight
 
     Source: MacKay & Peto 1995, Natural Language Engineering 1(3) (back-off as a Dirichlet prior around the lower
     order); Katz 1981, Technometrics 23(3) (BIC for the order of a chain).
@@ -104,16 +118,26 @@ def choose_order(
         raise InputError(f"choose_order: max_order must be 1 or more, got {max_order}.")
     if folds < 2:
         raise InputError(f"choose_order: folds must be 2 or more, got {folds}.")
+    if copies is not None and copies < 1:
+        raise InputError(f"choose_order: copies must be 1 or more, got {copies}.")
     if criterion not in get_args(Criterion):
         raise InputError(f"criterion is {criterion!r}; it must be one of {', '.join(get_args(Criterion))}.")
     if not (journeys.conversions.any() or journeys.nulls.any()):
         raise InputError("No journey has conversions or nulls: there is no order to choose.")
-    deal = _dealt(journeys, folds, seed)
-    levels, weight = _events(journeys, max_order, deal)
-    held_out = _held_out(levels, weight, len(journeys.channels) + 2)
+    steps = _Steps.of(journeys, max_order)
+    n_channels = len(journeys.channels)
+    all_in_one = np.stack([journeys.conversions, journeys.nulls])[:, :, None]
+    levels, weight = steps.events(all_in_one)
+    bic, n_contexts, n_parameters = _bic(levels, weight[:, 0], n_channels)
+    best_bic = int(bic.argmin())
+    if copies is None:
+        context = steps.contexts[best_bic + 1]
+        cell = dense_ids(context * (n_channels + 1) + steps.code)[0]
+        copies = max(1, round(copies_of_rare_paths(journeys, context, cell)))
+    deal = _dealt(journeys, folds, seed, copies)
+    held_out = _held_out(*steps.events(deal), n_channels + 2)
     log_likelihood = held_out.sum(axis=0) / (journeys.conversions + journeys.nulls).sum()
-    bic, n_contexts, n_parameters = _bic(levels, weight.sum(axis=1), len(journeys.channels))
-    best, best_bic = int(log_likelihood.argmax()), int(bic.argmin())
+    best = int(log_likelihood.argmax())
     per_journey = held_out / np.maximum(deal.sum(axis=(0, 1)), 1e-300)[:, None]
     difference = per_journey - per_journey[:, [best]]
     orders = np.arange(1, max_order + 1)
@@ -130,7 +154,7 @@ def choose_order(
         }
     )
     order = (best_bic if criterion == "bic" else best) + 1
-    return OrderChoice(order=order, criterion=criterion, curve=curve, folds=folds, seed=seed)
+    return OrderChoice(order=order, criterion=criterion, curve=curve, folds=folds, seed=seed, copies=copies)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,11 +171,16 @@ class _Level:
     cell: IntArray
 
 
-def _dealt(journeys: Journeys, folds: int, seed: int) -> FloatArray:
+def _dealt(journeys: Journeys, folds: int, seed: int, copies: int) -> FloatArray:
     """(2, J, K) how many of each row's conversions and nulls are in each fold."""
     rng = np.random.default_rng(seed)
-    dealt = np.empty((2, journeys.n_journeys, folds))
     even = np.full(folds, 1 / folds)
+    if copies > 1:
+        path, weight = distinct_paths(journeys)
+        pieces = np.maximum(np.round(weight / copies), 1).astype(np.int64)
+        share = (rng.multinomial(pieces, even) / pieces[:, None])[path]
+        return np.stack([column[:, None] * share for column in (journeys.conversions, journeys.nulls)])
+    dealt = np.empty((2, journeys.n_journeys, folds))
     for part, weight in zip(dealt, (journeys.conversions, journeys.nulls), strict=True):
         whole = np.floor(weight)
         part[:] = rng.multinomial(whole.astype(np.int64), even)
@@ -159,46 +188,66 @@ def _dealt(journeys: Journeys, folds: int, seed: int) -> FloatArray:
     return dealt
 
 
-def _events(journeys: Journeys, max_order: int, deal: FloatArray) -> tuple[list[_Level], FloatArray]:
-    """Distinct events at the highest order, as each order 0..max_order sees them, with their weight (N, K) per fold.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Steps:
+    """What comes next in journeys, and what was before: N steps, each touch and then the end of each journey in turn.
 
-    An event is a touch, or the end of a journey (as a conversion, and as a null), after the touches before it.
+    Attributes
+    ----------
+    owner, code : (N,) row of each step, and channel that comes, C at the end
+    contexts : (N,) the last 0, 1, ... touches before each step, as numbers
+    n_channels : C
     """
-    n_channels = len(journeys.channels)
-    lengths = np.diff(journeys.offsets)
-    steps = lengths + 1  # every touch, and the end
-    first = np.cumsum(steps) - steps
-    owner = np.repeat(np.arange(len(lengths)), steps)
-    position = np.arange(len(owner)) - first[owner]
-    is_end = position == lengths[owner]
-    code = np.full(len(owner), n_channels, dtype=np.int64)  # the end of a journey, for now
-    code[~is_end] = journeys.codes
-    contexts = [np.zeros(len(owner), dtype=np.int64)]
-    for k in range(1, max_order + 1):
-        before = np.full(len(owner), n_channels, dtype=np.int64)  # here: before the start
-        later = np.flatnonzero(position >= k)
-        before[later] = code[later - k]
-        contexts.append(dense_ids(contexts[-1] * (n_channels + 1) + before)[0])
-    top, n_cells = dense_ids(contexts[-1] * (n_channels + 1) + code)
-    example = np.empty(n_cells, dtype=np.int64)
-    example[top] = np.arange(len(top))
-    ends = is_end[example]
-    of_rows = deal.sum(axis=0)
-    weight = np.empty((n_cells + int(ends.sum()), deal.shape[2]))
-    for fold in range(deal.shape[2]):
-        conversions, nulls, both = (part[:, fold][owner] for part in (deal[0], deal[1], of_rows))
-        weight[:n_cells, fold] = np.bincount(top, np.where(is_end, conversions, both), minlength=n_cells)
-        weight[n_cells:, fold] = np.bincount(top, np.where(is_end, nulls, 0.0), minlength=n_cells)[ends]
-    example = np.concatenate([example, example[ends]])
-    outcome = code[example]
-    outcome[n_cells:] += 1  # channels, conversion, null
-    happened = weight.any(axis=1)
-    example, outcome, weight = example[happened], outcome[happened], weight[happened]
-    levels = []
-    for context in contexts:
-        ids = dense_ids(context[example])[0]
-        levels.append(_Level(ids, dense_ids(ids * (n_channels + 2) + outcome)[0]))
-    return levels, weight
+
+    owner: IntArray
+    code: IntArray
+    contexts: list[IntArray]
+    n_channels: int
+
+    @classmethod
+    def of(cls, journeys: Journeys, max_order: int) -> _Steps:
+        n_channels = len(journeys.channels)
+        lengths = np.diff(journeys.offsets)
+        steps = lengths + 1
+        first = np.cumsum(steps) - steps
+        owner = np.repeat(np.arange(len(lengths)), steps)
+        position = np.arange(len(owner)) - first[owner]
+        code = np.full(len(owner), n_channels, dtype=np.int64)
+        code[position < lengths[owner]] = journeys.codes
+        contexts = [np.zeros(len(owner), dtype=np.int64)]
+        for k in range(1, max_order + 1):
+            before = np.full(len(owner), n_channels, dtype=np.int64)  # here: before the start
+            later = np.flatnonzero(position >= k)
+            before[later] = code[later - k]
+            contexts.append(dense_ids(contexts[-1] * (n_channels + 1) + before)[0])
+        return cls(owner, code, contexts, n_channels)
+
+    def events(self, deal: FloatArray) -> tuple[list[_Level], FloatArray]:
+        """Distinct events at the highest order, as each order 0..max_order sees them, with weight (N, K) per fold.
+
+        An event is a touch, or the end of a journey (as a conversion, and as a null), after the touches before it.
+        """
+        is_end = self.code == self.n_channels
+        top, n_cells = dense_ids(self.contexts[-1] * (self.n_channels + 1) + self.code)
+        example = np.empty(n_cells, dtype=np.int64)
+        example[top] = np.arange(len(top))
+        ends = is_end[example]
+        of_rows = deal.sum(axis=0)
+        weight = np.empty((n_cells + int(ends.sum()), deal.shape[2]))
+        for fold in range(deal.shape[2]):
+            conversions, nulls, both = (part[:, fold][self.owner] for part in (deal[0], deal[1], of_rows))
+            weight[:n_cells, fold] = np.bincount(top, np.where(is_end, conversions, both), minlength=n_cells)
+            weight[n_cells:, fold] = np.bincount(top, np.where(is_end, nulls, 0.0), minlength=n_cells)[ends]
+        example = np.concatenate([example, example[ends]])
+        outcome = self.code[example]
+        outcome[n_cells:] += 1  # channels, conversion, null
+        happened = weight.any(axis=1)
+        example, outcome, weight = example[happened], outcome[happened], weight[happened]
+        levels = []
+        for context in self.contexts:
+            ids = dense_ids(context[example])[0]
+            levels.append(_Level(ids, dense_ids(ids * (self.n_channels + 2) + outcome)[0]))
+        return levels, weight
 
 
 def _held_out(levels: list[_Level], weight: FloatArray, n_outcomes: int) -> FloatArray:
