@@ -107,7 +107,8 @@ class RetentionWhatIf:
         gain: FloatArray = self.changed[names.index(change)][outcome] - self.baseline[outcome]
         if segment is not None:
             return gain[:, self.segments.index(segment)]
-        return gain @ (self.n_customers / self.n_customers.sum())
+        everyone: FloatArray = gain @ (self.n_customers / self.n_customers.sum())
+        return everyone
 
     def probability_it_pays(self, change: str, *, cost: float) -> float:
         """Probability that the gain in value of all customers together is above the total cost of the change.

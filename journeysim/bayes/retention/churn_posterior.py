@@ -12,7 +12,6 @@ from journeysim.bayes.retention.changes import NOTHING, RetentionChange, Retenti
 from journeysim.bayes.retention.cohorts import CohortHistory
 from journeysim.bayes.retention.draws import SegmentDraws, growing_times
 from journeysim.bayes.retention.expectations import beta_nodes, discount, stays_until
-from journeysim.bayes.retention.money import Money
 from journeysim.bayes.retention.posterior import RetentionPosterior, from_file
 from journeysim.bayes.retention.priors import from_line, to_line
 from journeysim.errors import InputError
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
     import xarray as xr
     from numpy.typing import NDArray
+
+    from journeysim.bayes.retention.money import Money
 
     FloatArray = NDArray[np.float64]
 
@@ -175,7 +176,7 @@ class ChurnPosterior(RetentionPosterior):
         """(D, R) draws of a and b, the beta distribution of churn, per row of the history."""
         history = self.history
         chosen = self.parameters.thinned(self.n_answer_draws)
-        coefficients = self.parameters.coefficients.reshape(-1, len(self.covariates))[chosen]
+        coefficients = np.concatenate(self.parameters.coefficients)[chosen]
         odds = to_line(self.answer_draws("churn")[:, history.segment], "logit") + coefficients @ history.covariates.T
         churn = from_line(odds, "logit")
         both = self.answer_draws("concentration")[:, history.segment]
@@ -198,4 +199,5 @@ class ChurnPosterior(RetentionPosterior):
         size = np.maximum(size, 1e-12)
         of_segment = np.eye(len(self.segments))[history.segment]
         total = np.einsum("dr,drt,rg->dgt", size, stays, of_segment)
-        return total / (size @ of_segment)[..., None]
+        stays_of_segment: FloatArray = total / (size @ of_segment)[..., None]
+        return stays_of_segment

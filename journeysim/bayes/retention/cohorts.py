@@ -146,7 +146,7 @@ class CohortHistory:
             )
         for name in covariates:
             columns[f"covariate {name}"] = numbers(column(table, name, source), source)
-        clean = pl.DataFrame(list(s.alias(n) for n, s in columns.items()))
+        clean = pl.DataFrame([values.alias(name) for name, values in columns.items()])
         named = [f"covariate {name}" for name in covariates]
         names = tuple(clean["segment"].unique(maintain_order=True))
         rows: dict[tuple[object, ...], list[FloatArray]] = {}
@@ -154,15 +154,16 @@ class CohortHistory:
             segment, cohort = key
             ordered = part.sort("period")
             where = f"survival, segment {segment!r}, cohort {cohort!r}"
-            if ordered["period"].to_list() != list(range(ordered.height)):
-                raise InputError(f"{where}: periods are {ordered['period'].to_list()}, expected 0, 1, 2, ... once each.")
+            periods = ordered["period"].to_list()
+            if periods != list(range(ordered.height)):
+                raise InputError(f"{where}: periods are {periods}, expected 0, 1, 2, ... once each.")
             alive = ordered["alive"].to_numpy()
             if (grows := np.flatnonzero(np.diff(alive) > 0)).size:
                 t = int(grows[0])
                 raise InputError(f"{where}: alive grows from {alive[t]:g} in period {t} to {alive[t + 1]:g}.")
-            if ordered.select(named).n_unique() > 1:
+            if named and ordered.select(named).n_unique() > 1:
                 raise InputError(f"{where}: a covariate changes; give customers of other values a cohort of their own.")
-            rows.setdefault((segment, *ordered.select(named).row(0)), []).append(alive)
+            rows.setdefault((segment, *ordered.select("period", *named).row(0)[1:]), []).append(alive)
         longest = max(len(alive) for cohorts in rows.values() for alive in cohorts)
         stayed, left = np.zeros((2, len(rows), longest - 1))
         active = np.zeros((len(rows), longest))

@@ -61,9 +61,7 @@ class ParameterDraws:
             name: np.concatenate([getattr(self, name), getattr(other, name)], axis=-1)
             for name in ("values", "typical", "spread", "coefficients")
         }
-        return ParameterDraws(
-            self.parameters + other.parameters, diverging=self.diverging | other.diverging, **both
-        )
+        return ParameterDraws(self.parameters + other.parameters, diverging=self.diverging | other.diverging, **both)
 
     def thinned(self, most: int) -> NDArray[np.int64]:
         """At most so many draws, evenly spaced over all chains, as positions among C * D."""
@@ -117,7 +115,8 @@ class SegmentDraws:
     draws: FloatArray
 
     def __repr__(self) -> str:
-        return f"SegmentDraws({self.what}, {len(self.segments)} segments, {len(self.times)} times, {len(self.draws)} draws)"
+        size = f"{len(self.segments)} segments, {len(self.times)} times, {len(self.draws)} draws"
+        return f"SegmentDraws({self.what}, {size})"
 
     def to_frame(self, level: float = 0.9) -> pl.DataFrame:
         """One row per segment and time: segment, time, mean, low, high (central interval)."""

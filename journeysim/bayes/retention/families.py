@@ -65,8 +65,10 @@ class ShiftedBetaGeometric:
 
     def likelihood(self, history: CohortHistory) -> Likelihood:
         """Of a history, by its sufficient statistics."""
-        arrays = (history.segment, history.covariates, history.stayed, history.left)
-        return _CohortLikelihood(*(np.array(values, order="C") for values in arrays))
+        segment = np.array(history.segment)
+        return _CohortLikelihood(
+            segment, *(np.array(values, order="C") for values in (history.covariates, history.stayed, history.left))
+        )
 
 
 @dataclass(frozen=True, slots=True)

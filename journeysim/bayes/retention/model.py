@@ -188,7 +188,7 @@ class RetentionModel:
     def _posterior(
         self, history: CohortHistory | PurchaseHistory, drawn: list[ParameterDraws], *, seed: int, warmup: int
     ) -> ChurnPosterior | PurchasePosterior:
-        provenance = {"priors": asdict(self), "seed": seed, "warmup": warmup, "versions": versions()}
+        provenance: dict[str, Any] = {"priors": asdict(self), "seed": seed, "warmup": warmup, "versions": versions()}
         if isinstance(history, CohortHistory):
             return ChurnPosterior(parameters=drawn[0], history=history, **provenance)
         both = drawn[0].and_of(drawn[1]) if len(drawn) > 1 else drawn[0]

@@ -79,7 +79,7 @@ class PooledDensity:
             point = middle + wide * z
             value, by_theta, by_beta = likelihood(*split(point))
             gradient = wide * np.concatenate([by_theta.ravel(), by_beta]) - z
-            return -(value - 0.5 * z @ z) / scale, -gradient / scale
+            return -(value - 0.5 * float(z @ z)) / scale, -gradient / scale
 
         scale = max(likelihood.size, 1.0)
         found = minimize(

@@ -145,12 +145,13 @@ class RetentionPosterior(ABC):
             raw = raw.drop_vars("spread")
         if not draws.coefficients.size:
             raw = raw.drop_vars("coefficients")
-        everything = raw.merge(self._sample_stats()).merge(self._history_dataset())
+        history = self._history_dataset()
+        everything = raw.merge(self._sample_stats()).merge(history)
         provenance = {
             "parameters": [(p.name, p.link, p.within) for p in draws.parameters],
             "priors": self.priors, "seed": self.seed, "warmup": self.warmup, "versions": self.versions,
         }  # fmt: skip
-        everything.attrs |= {"provenance": json.dumps(provenance, default=dict)}
+        everything.attrs = history.attrs | {"provenance": json.dumps(provenance, default=dict)}
         netcdf.write(everything, path, overwrite=overwrite)
 
     def _draws(self) -> xr.Dataset:

@@ -277,9 +277,7 @@ class PurchasePosterior(RetentionPosterior):
         every = np.arange(len(self.answer_draws("rate_shape")))
         chosen = every[np.unique(np.linspace(0, len(every) - 1, min(len(every), MAX_CUSTOMER_DRAWS)).astype(np.int64))]
         history = self.history
-        churn, faster, dearer = (
-            change.factor(what, self.segments) for what in ("churn", "purchase_rate", "spend")
-        )
+        churn, faster, dearer = (change.factor(what, self.segments) for what in ("churn", "purchase_rate", "spend"))
         r, alpha = (draws[chosen] for draws in self.gamma())
         a, b = (draws[chosen] for draws in self.beta())
         for begin in range(0, history.n_customers, _CHUNK):
@@ -306,9 +304,7 @@ class PurchasePosterior(RetentionPosterior):
             }
             if self.has_spend or money.value is not None:
                 spend = self._spend(rows, chosen) if money.value is None else np.full(len(rows), money.value)
-                outcomes["value"] = (
-                    active * (np.diff(bought, axis=-1) @ discounts) * spend * money.margin * dearer[g]
-                )
+                outcomes["value"] = active * (np.diff(bought, axis=-1) @ discounts) * spend * money.margin * dearer[g]
             yield _Part(rows, outcomes)
 
     def _spend(self, rows: IntArray, chosen: IntArray) -> FloatArray:
@@ -320,9 +316,7 @@ class PurchasePosterior(RetentionPosterior):
         assert self.history.mean_value is not None  # noqa: S101  # spend was fitted
         own = self.history.mean_value[rows]
         x = np.where(np.isnan(own), 0, self.history.frequency[rows])
-        p, q, mean = (
-            self.answer_draws(name)[chosen][:, g] for name in ("value_shape", "customer_shape", "spend")
-        )
+        p, q, mean = (self.answer_draws(name)[chosen][:, g] for name in ("value_shape", "customer_shape", "spend"))
         spend: FloatArray = (mean * (q - 1) + p * x * np.nan_to_num(own)) / (p * x + q - 1)
         return spend
 
@@ -341,7 +335,5 @@ def p_active(
     Source: Fader, Hardie & Lee (2008), Computing P(alive) using the BG/NBD model, eq. 3. Without a repeat purchase it
     is 1: in this model customers leave after repeat purchases only.
     """
-    log_odds_gone = (
-        np.log(a) - np.log(b + np.maximum(x, 1) - 1) + (r + x) * (np.log(alpha + age) - np.log(alpha + t_x))
-    )
+    log_odds_gone = np.log(a) - np.log(b + np.maximum(x, 1) - 1) + (r + x) * (np.log(alpha + age) - np.log(alpha + t_x))
     return np.where(x > 0, 1 / (1 + np.exp(np.minimum(log_odds_gone, 700.0))), 1.0)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from journeysim.bayes.arviz_versions import import_arviz
-from journeysim.bayes.retention.cohorts import CohortHistory
 
 if TYPE_CHECKING:
+    from journeysim.bayes.retention.cohorts import CohortHistory
     from journeysim.bayes.retention.model import Part, RetentionModel
     from journeysim.bayes.retention.purchases import PurchaseHistory
 
@@ -19,7 +19,7 @@ def pymc_model(model: RetentionModel, history: CohortHistory | PurchaseHistory) 
     import_arviz()
     import pymc as pm
 
-    add = {"churn": _churn, "purchases": _purchases, "spend": _spend}
+    add: dict[str, Any] = {"churn": _churn, "purchases": _purchases, "spend": _spend}
     with pm.Model(coords={"segment": history.segments}) as result:
         for part, _ in model.parts(history):
             add[part.name](history, _theta(part), part)
