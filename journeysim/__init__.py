@@ -14,7 +14,14 @@ from journeysim.version import __version__
 if TYPE_CHECKING:
     from journeysim import worlds
     from journeysim.attribution import Attribution, RemovalEffect, TimeDecay, attribute, methods
-    from journeysim.bayes import Posterior, StageModel
+    from journeysim.bayes import (
+        Posterior,
+        RetentionChange,
+        RetentionModel,
+        StageModel,
+        to_cohorts,
+        to_purchase_history,
+    )
     from journeysim.errors import InputError
     from journeysim.event_map import EventMap, read_events
     from journeysim.events import EventLog
@@ -48,7 +55,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "attribution": ("Attribution", "RemovalEffect", "TimeDecay", "attribute", "methods"),
-    "bayes": ("Posterior", "StageModel"),
+    "bayes": ("Posterior", "RetentionChange", "RetentionModel", "StageModel", "to_cohorts", "to_purchase_history"),
     "errors": ("InputError",),
     "event_map": ("EventMap", "read_events"),
     "events": ("EventLog",),
@@ -93,6 +100,8 @@ __all__ = [
     "LogDirectory",
     "Posterior",
     "RemovalEffect",
+    "RetentionChange",
+    "RetentionModel",
     "Scenario",
     "StageChange",
     "StageHistory",
@@ -127,7 +136,9 @@ __all__ = [
     "simulate_changes",
     "simulate_to",
     "staff_desk",
+    "to_cohorts",
     "to_journeys",
+    "to_purchase_history",
     "to_stage_history",
     "truth",
     "undo",
