@@ -67,16 +67,14 @@ def simulated(kind, truth, rng, age_factor):
 
 
 @cache
-def ranks_and_hits(kind, n=N_REPETITIONS, age_factor=1.0):
+def ranks_and_hits(kind, n=N_REPETITIONS, age_factor=1.0, seed=5):
     """Name -> (n,) ranks among N_RANKS + 1, and (n,) whether the central 90% interval held the truth."""
-    seeds = np.random.SeedSequence([5, len(kind)]).spawn(n)
+    seeds = np.random.SeedSequence([seed, len(kind)]).spawn(n)
     ranks, hits = {}, {}
-    i = 0
-    for seed in seeds:
-        rng = np.random.default_rng(seed)
+    for i, own in enumerate(seeds):
+        rng = np.random.default_rng(own)
         truth = MODEL.prior_predictive(template(kind), seed=int(rng.integers(2**62)), draws=1)
         posterior = MODEL.fit(simulated(kind, truth, rng, age_factor), seed=i, draws=400, warmup=300, chains=2)
-        i += 1
         true = quantities(truth)
         for name, draws in quantities(posterior).items():
             chosen = draws[np.linspace(0, len(draws) - 1, N_RANKS).astype(int)]

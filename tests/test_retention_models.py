@@ -55,8 +55,7 @@ def maximum(likelihood, start):
 
 def test_bg_nbd_of_cdnow_is_the_published_one(cdnow):
     """Fader, Hardie & Lee (2005), table 2."""
-    (rate, shape, odds, both), value = maximum(BetaGeoNBD().likelihood(cdnow), np.zeros((1, 4)))[0][0], None
-    value = maximum(BetaGeoNBD().likelihood(cdnow), np.zeros((1, 4)))[1]
+    ((rate, shape, odds, both),), value = maximum(BetaGeoNBD().likelihood(cdnow), np.zeros((1, 4)))
     r, a = math.exp(shape), math.exp(both) / (1 + math.exp(-odds))
     found = (r, r / math.exp(rate), a, math.exp(both) - a)
     np.testing.assert_allclose(found, (0.243, 4.414, 0.793, 2.426), atol=0.0015)
@@ -127,7 +126,7 @@ def test_log_density_and_gradient_equal_those_of_the_pymc_model(history):
             mu, tau, theta, beta = density.parameters(own)
             values |= {f"{name}_mu": mu, f"{name}_theta": theta, f"{name}_beta": beta}
             values[f"{name}_tau_log__"] = np.log(tau)
-        return {name: values[name] if values[name].size > 1 else values[name].reshape(()) for name in names}
+        return {name: values[name] for name in names}
 
     def flat(x):
         return np.concatenate([np.ravel(value) for value in natural(x).values()])
@@ -171,14 +170,15 @@ def test_work_of_a_contract_fit_does_not_grow_with_the_number_of_customers(monke
     evaluate = PooledDensity.__call__
     monkeypatch.setattr(PooledDensity, "__call__", lambda self, x: calls.append(1) or evaluate(self, x))
     work = []
-    for customers in (1e4, 1e5, 1e6, 1e7):
+    for customers in (1e4, 1e7):
         calls.clear()
-        posterior = RetentionModel().fit(survival(customers=customers), seed=1, draws=300, warmup=300)
+        posterior = RetentionModel().fit(survival(customers=customers), seed=1, draws=200, warmup=200, chains=2)
         assert posterior.parameters.diverging.sum() == 0
         work.append(len(calls))
     assert max(work) < 1.3 * work[0]
 
 
+@pytest.mark.slow
 def test_the_hold_out_of_cdnow_is_missed_as_published(cdnow_log, cdnow):
     """1,882 purchases happened; maximum likelihood expects 1,653.9; the docs state the misfit."""
     posterior = RetentionModel().fit(cdnow, seed=1)
@@ -202,7 +202,7 @@ def test_leave_one_out_prefers_segments_that_differ_and_equals_the_sum_over_cust
     """Both segments as one, against apart: the difference is far above its standard error."""
     apart = survival()
     rows = pl.DataFrame(
-        {"period": range(8), "alive": [sum(10 * left[t] for left in SURVIVAL.values()) for t in range(8)]}
+        {"period": range(8), "alive": [sum(10.0 * left[t] for left in SURVIVAL.values()) for t in range(8)]}
     )
     together = CohortHistory.from_alive(rows, period="year")
     found = [leave_one_out(RetentionModel().fit(h, seed=1, draws=300)) for h in (apart, together)]
