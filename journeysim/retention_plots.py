@@ -48,7 +48,9 @@ def retention_fan(
     axes = figure.add_subplot()
     for g, name in enumerate(answer.segments):
         color = SERIES[g]
-        low, inner_low, middle, inner_high, high = np.quantile(answer.draws[:, g], [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
+        low, inner_low, middle, inner_high, high = np.quantile(
+            answer.draws[:, g], [0.05, 0.25, 0.5, 0.75, 0.95], axis=0
+        )
         axes.fill_between(answer.times, low, high, color=color, alpha=0.18, lw=0)
         axes.fill_between(answer.times, inner_low, inner_high, color=color, alpha=0.3, lw=0)
         axes.plot(answer.times, middle, color=color, lw=1.8, label=_plain(name, 30))
@@ -63,7 +65,9 @@ def retention_fan(
     return figure
 
 
-def tracking_chart(counts: pl.DataFrame, *, unit: str = "weeks", title: str = "Purchases, and those predicted") -> Figure:
+def tracking_chart(
+    counts: pl.DataFrame, *, unit: str = "weeks", title: str = "Purchases, and those predicted"
+) -> Figure:
     """Cumulative repeat purchases: observed, and predicted with 90% bands, before and after the history ended.
 
     Data: `journeysim.bayes.retention.checks.tracking(...)`.
@@ -84,7 +88,9 @@ def tracking_chart(counts: pl.DataFrame, *, unit: str = "weeks", title: str = "P
     axes.set(xlabel=f"{unit} since the first customer came", ylabel="repeat purchases so far")
     axes.set(xlim=(0, float(counts["time"].to_numpy().max())), ylim=(0, None))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
-    _finish(figure, axes, title, "Bands: 90% of the posterior predictive distribution, chance of single customers included.")
+    _finish(
+        figure, axes, title, "Bands: 90% of the posterior predictive distribution, chance of single customers included."
+    )
     return figure
 
 

@@ -34,9 +34,9 @@ def contracts():
 
 
 def test_expected_purchases_equal_the_closed_form_of_the_paper():
-    """Fader, Hardie & Lee (2005), eq. 9 (a new customer) and eq. 10 (given x, t_x, T), with hypergeometric functions."""
+    """Fader, Hardie & Lee (2005), eq. 9 (a new customer) and eq. 10 (given x, t_x, T)."""
     times = np.array([1.0, 39.0, 500.0])
-    for x, t_x, age in ((0, 0.0, 0.0), (0, 0.0, 38.9), (2, 30.4, 38.9), (29, 37.0, 38.9)):
+    for x, age in ((0, 0.0), (0, 38.9), (2, 38.9), (29, 38.9)):
         p, weight = beta_nodes(np.float64(A), np.float64(B + x))
         found = purchases_until(times, np.float64(R + x), np.float64(ALPHA + age), p, weight)
         z = times / (ALPHA + age + times)
@@ -68,7 +68,9 @@ def test_purchases_and_activity_agree_with_simulated_customers(factor):
     with pytest.raises(AssertionError):
         assert_mean(counts, 1.1 * expected, 0, 60)
     gone = sum(1 for i in range(2000) if _is_gone(rng, 2.0, 10.0, A, B, factor, end))
-    assert_proportion(gone, 2000, 1 - active_at(np.array([end]), np.float64(2), np.float64(10), nodes * factor, weight)[0])
+    assert_proportion(
+        gone, 2000, 1 - active_at(np.array([end]), np.float64(2), np.float64(10), nodes * factor, weight)[0]
+    )
 
 
 def _is_gone(rng, shape, rate, a, b, factor, end):
@@ -81,7 +83,8 @@ def _is_gone(rng, shape, rate, a, b, factor, end):
 
 def test_answers_are_consistent(purchases):
     curve = purchases.retention([0, 10, 52]).draws
-    assert (curve[..., 0] == pytest.approx(1.0)) and (np.diff(curve) < 0).all()
+    np.testing.assert_allclose(curve[..., 0], 1.0)
+    assert (np.diff(curve) < 0).all()
     no_discount = purchases.lifetime_value(52, money=Money(yearly_discount=0.0, value=2.0)).draws
     np.testing.assert_allclose(no_discount, 2 * purchases.purchases([52]).draws, rtol=1e-9)
     discounted = purchases.lifetime_value(52, money=Money(yearly_discount=0.1, value=2.0)).draws

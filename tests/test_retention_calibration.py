@@ -23,7 +23,9 @@ MODEL = RetentionModel(
         days_between_purchases=(20.0, 90.0), rate_shape=(0.3, 2.0), dropout=(0.05, 0.4),
         dropout_concentration=(0.7, 7.0), segment_spread=(0.15, 0.8),
     ),
-    spend=GammaGamma(spend=(20.0, 80.0), value_shape=(2.0, 10.0), customer_shape=(2.0, 8.0), segment_spread=(0.15, 0.8)),
+    spend=GammaGamma(
+        spend=(20.0, 80.0), value_shape=(2.0, 10.0), customer_shape=(2.0, 8.0), segment_spread=(0.15, 0.8)
+    ),
 )  # fmt: skip
 
 
@@ -54,7 +56,9 @@ def template(kind):
     rng = np.random.default_rng(0)
     if kind == "contract":
         return cohort_history([0.3, 0.3], [2.0, 2.0], n=20, rng=rng)
-    return purchase_history([0.2] * 2, [1.0] * 2, [0.1] * 2, [2.0] * 2, spend=([30.0] * 2, [5.0] * 2, [3.0] * 2), rng=rng)
+    return purchase_history(
+        [0.2] * 2, [1.0] * 2, [0.1] * 2, [2.0] * 2, spend=([30.0] * 2, [5.0] * 2, [3.0] * 2), rng=rng
+    )
 
 
 def simulated(kind, truth, rng, age_factor):
@@ -125,4 +129,4 @@ if __name__ == "__main__":  # the table of the docs: python tests/test_retention
         ranks, hits = ranks_and_hits(kind)
         for name, held in hits.items():
             z = np.abs(ranks[name] / N_RANKS - 0.5).mean()
-            print(f"{kind:12} {name:28} held {held.mean():.1%} of {len(held)}; mean |rank - 1/2| {z:.3f} (0.25)")
+            print(f"{kind:12} {name:28} held {held.mean():.1%} of {len(held)}; mean |rank - 1/2| {z:.3f} (0.25)")  # noqa: T201

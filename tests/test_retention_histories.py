@@ -105,7 +105,7 @@ def test_contradictions_are_refused_by_name(change, message):
 def test_a_log_without_purchases_a_wrong_end_and_a_wrong_segment_are_refused():
     with pytest.raises(InputError, match="there are no customers"):
         to_purchase_history(log_of([("ann", 1, "lost", None)]))
-    with pytest.raises(InputError, match="until is .* must be after"):
+    with pytest.raises(InputError, match=r"until is .* must be after"):
         to_purchase_history(log_of(BOUGHT), until=DAY0 + timedelta(days=101))
     with pytest.raises(InputError, match="no column 'plan'"):
         to_purchase_history(log_of(BOUGHT), by="plan")

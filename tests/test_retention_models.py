@@ -143,7 +143,9 @@ def test_log_density_and_gradient_equal_those_of_the_pymc_model(history):
 
     rng = np.random.default_rng(4)
     points = rng.normal(size=(3, sum(density.n_dim for density in densities.values())))
-    mine, theirs = (np.array(v) for v in zip(*((ours(x)[0], log_p(natural(x)) + volume(x)) for x in points), strict=True))
+    mine, theirs = (
+        np.array(v) for v in zip(*((ours(x)[0], log_p(natural(x)) + volume(x)) for x in points), strict=True)
+    )
     np.testing.assert_allclose(mine - mine[0], theirs - theirs[0], atol=1e-4)
     x = points[0]
     by_volume = [(volume(x + e) - volume(x - e)) / 2e-3 for e in 1e-3 * np.eye(x.size)]
@@ -223,7 +225,7 @@ def test_priors_are_ranges_that_hold_90_percent():
 
 @pytest.mark.parametrize("bad", [(0.5, 0.2), (0.0, 0.5), (0.1, 1.0), (math.nan, 0.5)])
 def test_a_prior_that_is_no_range_is_refused(bad):
-    with pytest.raises(InputError, match="BetaGeoNBD: dropout is .* 90% of your belief"):
+    with pytest.raises(InputError, match=r"BetaGeoNBD: dropout is .* 90% of your belief"):
         BetaGeoNBD(dropout=bad)
 
 
