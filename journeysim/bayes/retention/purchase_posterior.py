@@ -116,8 +116,9 @@ class PurchasePosterior(RetentionPosterior):
 
         Columns: customer, segment; p_active, the probability to be active still, with p_active_low and p_active_high;
         purchases expected within the horizon, with bounds; active_time, expected within the horizon; still_active, the
-        probability to be active at its end, with bounds; and value of those purchases today, with bounds, where spend was fitted or `money` has a value. Bounds are central intervals
-        of these expectations, not of what a customer will do.
+        probability to be active at its end, with bounds; and value of those purchases today, with bounds, where spend
+        was fitted or `money` has a value. Bounds are central intervals of these expectations, not of what a customer
+        will do.
         """
         import polars as pl
 
