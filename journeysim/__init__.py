@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         register,
         returns,
     )
-    from journeysim.bayes import Posterior, StageModel
+    from journeysim.bayes import Posterior, RetentionChange, RetentionModel, StageModel, to_cohorts, to_purchase_history
     from journeysim.errors import InputError
     from journeysim.event_map import EventMap, read_events
     from journeysim.events import EventLog
@@ -91,7 +91,7 @@ _HOMES = {
         "register",
         "returns",
     ),
-    "bayes": ("Posterior", "StageModel"),
+    "bayes": ("Posterior", "RetentionChange", "RetentionModel", "StageModel", "to_cohorts", "to_purchase_history"),
     "errors": ("InputError",),
     "event_map": ("EventMap", "read_events"),
     "events": ("EventLog",),
@@ -140,6 +140,8 @@ __all__ = [
     "OrderChoice",
     "Posterior",
     "RemovalEffect",
+    "RetentionChange",
+    "RetentionModel",
     "Returns",
     "Scenario",
     "StageChange",
@@ -188,7 +190,9 @@ __all__ = [
     "simulate_changes",
     "simulate_to",
     "staff_desk",
+    "to_cohorts",
     "to_journeys",
+    "to_purchase_history",
     "to_stage_history",
     "truth",
     "undo",

@@ -2,6 +2,15 @@
 
 from journeysim.bayes.diagnostics import Diagnostics
 from journeysim.bayes.posterior import Posterior
+from journeysim.bayes.retention import RetentionChange, RetentionModel, to_cohorts, to_purchase_history
 from journeysim.bayes.stages import StageModel
 
-__all__ = ["Diagnostics", "Posterior", "StageModel"]
+__all__ = [
+    "Diagnostics",
+    "Posterior",
+    "RetentionChange",
+    "RetentionModel",
+    "StageModel",
+    "to_cohorts",
+    "to_purchase_history",
+]

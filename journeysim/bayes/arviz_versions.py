@@ -27,3 +27,19 @@ def inference_object(groups: dict[str, xr.Dataset]) -> Any:
     import xarray as xr
 
     return xr.DataTree.from_dict(groups)
+
+
+def pointwise_loo(log_likelihood: xr.Dataset, posterior: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
+    """Expected log predictive density of each observation left out, by PSIS, and its Pareto k.
+
+    Parameters
+    ----------
+    log_likelihood : one variable with dimensions chain, draw and one more
+    posterior : any parameters of the same draws, which tell how much the chains are worth
+    """
+    az = import_arviz()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of large Pareto k: the caller gets them all
+        found = az.loo(inference_object({"posterior": posterior, "log_likelihood": log_likelihood}), pointwise=True)
+    values = found.loo_i if hasattr(found, "loo_i") else found.elpd_i
+    return values, found.pareto_k
