@@ -11,6 +11,7 @@ import numpy as np
 from journeysim.bayes.arviz_versions import import_arviz
 from journeysim.bayes.posterior import Posterior
 from journeysim.bayes.sampling import sample, versions
+from journeysim.bayes.stage_effects import DIRECTIONS, LogNormal, StageEffects, StagePriors
 from journeysim.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,14 +26,16 @@ SDS_OF_90_PERCENT: Final = 1.6448536269514722
 class StageModel:
     """Competing hazards of the moves of each segment, log-normally pooled over segments.
 
-        counts[g, m] ~ Poisson(h[g, m] * days of segment g in the origin of m)
-        log h[g, m]  ~ Normal(mu[m], tau[m])
-        exp(mu[m])   ~ LogNormal(median 1 / typical_days)
-        tau[m]       ~ LogNormal(median segment_spread)
+        counts[cell, m] ~ Poisson(h[cell, m] * days of the cell in the origin of m)
+        log h[cell, m]  = mu[m] + deviation of the segment + steps up to the bin + factors of the covariate classes
+        exp(mu[m])      ~ LogNormal(median 1 / typical_days)
+        deviation[g, m] ~ Normal(0, tau[m]),  tau[m] ~ LogNormal(median segment_spread)
 
-    With one segment there is no tau and log h = mu. The prior of tau has no mass at zero, so that the posterior has no
-    funnel there (Chung et al. 2013). Each prior is given by its median and by the factor within which, up or down, it
-    puts 90% of its mass. `docs/stage-model.md` says what the model cannot represent.
+    Crossed attributes add an effect of each level to the deviation of the combination, each with its own tau. Steps and
+    factors are there where the history has bins and covariates. With one segment there is no deviation. The prior of
+    tau has no mass at zero, so that the posterior has no funnel there (Chung et al. 2013). Each prior is given by its
+    median and by the factor within which, up or down, it puts 90% of its mass. `docs/stage-model.md` has every formula
+    and says what the model cannot represent.
 
     Attributes
     ----------
@@ -40,12 +43,20 @@ class StageModel:
     typical_days_within : 90% of moves take between typical_days / this and typical_days * this; > 1
     segment_spread : standard deviation of log hazards between segments: 0.3 means that segments differ by some 30%; > 0
     segment_spread_within : as typical_days_within, for segment_spread; > 1
+    bin_factor_within : 90% of hazards change by less than this factor from one bin of time in stage to the next; > 1
+    covariate_factor_within : 90% of classes multiply the hazards of a direction by less than this factor; > 1
+    covariate_spread : standard deviation of a class's log factor between moves of one direction; > 0
+    covariate_spread_within : as typical_days_within, for covariate_spread; > 1
     """
 
     typical_days: float = 30.0
     typical_days_within: float = 100.0
     segment_spread: float = 0.3
     segment_spread_within: float = 3.2
+    bin_factor_within: float = 3.0
+    covariate_factor_within: float = 4.0
+    covariate_spread: float = 0.3
+    covariate_spread_within: float = 3.2
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -78,16 +89,18 @@ class StageModel:
         InputError : if a setting is out of its range, or the history has no move
         """
         _check_moves(history)
-        density = self._density(history)
+        effects = StageEffects.of(history, self.log_priors())
+        density = self._density(effects)
         drawn = sample(
             density, where="StageModel.fit", seed=seed, draws=draws, warmup=warmup, chains=chains, progress=progress
         )
-        mu, tau, log_hazard = density.parameters(drawn.points)
+        scales, shared, values = density.coordinates.parameters(drawn.points)
         return Posterior(
             history=history,
-            hazards_by_chain=np.exp(log_hazard),
-            typical_by_chain=np.exp(mu),
-            spread_by_chain=tau,
+            hazards_by_chain=np.exp(effects.log_hazards(values)),
+            typical_by_chain=np.exp(values[..., -1]),
+            spread_by_chain=scales[..., : len(history.moves)] if effects.segments.stop else None,
+            more=effects.named(scales, shared, values),
             diverging=drawn.diverging,
             priors=asdict(self),
             seed=seed,
@@ -106,32 +119,65 @@ class StageModel:
         import_arviz()
         import pymc as pm
 
-        rate, spread = self._log_normal_priors()
-        counts, days = history.counts, history.exposure_days[:, history.origins]
-        coords = {"segment": history.segments, "move": [f"{origin} -> {target}" for origin, target in history.moves]}
+        priors, effects = self.log_priors(), StageEffects.of(history, self.log_priors())
+        cells = history.cells
+        coords: dict[str, Any] = {
+            "segment": history.segments,
+            "move": [f"{origin} -> {target}" for origin, target in history.moves],
+            "later_bin": cells.bins[1:],
+            "direction": DIRECTIONS,
+        }
+        direction = [DIRECTIONS.index(name) for name in history.directions]
         with pm.Model(coords=coords) as model:
-            mu = pm.Normal("mu", *rate, dims="move")
+            mu = pm.Normal("mu", priors.rate.mean, priors.rate.sd, dims="move")
+            mean = mu[None, :]
+            for a, attribute in enumerate(history.attributes):
+                model.add_coord(attribute, list(dict.fromkeys(levels[a] for levels in history.levels)))
+                spread = pm.LogNormal(f"tau_{attribute}", priors.spread.mean, priors.spread.sd, dims="move")
+                effect = pm.Normal(f"effect_{attribute}", 0, spread, dims=(attribute, "move"))
+                mean = mean + effect[effects.attribute_levels[:, a]]
             if len(history.segments) > 1:
-                tau = pm.LogNormal("tau", *spread, dims="move")
-                log_hazard = pm.Normal("log_hazard", mu, tau, dims=("segment", "move"))
+                tau = pm.LogNormal("tau", priors.spread.mean, priors.spread.sd, dims="move")
+                log_hazard = pm.Normal("log_hazard", mean, tau, dims=("segment", "move"))
             else:
-                log_hazard = pm.Deterministic("log_hazard", mu[None, :], dims=("segment", "move"))
+                log_hazard = pm.Deterministic("log_hazard", mean, dims=("segment", "move"))
+            eta = log_hazard[:, None, None, :]
+            if len(cells.edges_days) > 1:
+                step = pm.Normal("bin_step", 0, priors.bin_sd, dims=("later_bin", "move"))
+                since_entry = pm.math.concatenate([np.zeros((1, len(history.moves))), pm.math.cumsum(step, axis=0)])
+                eta = eta + since_entry[None, :, None, :]
+            sizes = [len(classes) for _, classes in cells.covariates]
+            of_combination = np.unravel_index(np.arange(int(np.prod(sizes, dtype=int))), sizes) if sizes else ()
+            for (name, classes), chosen in zip(cells.covariates, of_combination, strict=True):
+                model.add_coord(f"class {name}", classes[1:])
+                typical = pm.Normal(f"typical {name}", 0, priors.covariate_sd, dims=("direction", f"class {name}"))
+                between = pm.LogNormal(f"tau {name}", priors.covariate_spread.mean, priors.covariate_spread.sd)
+                factor = pm.Normal(f"factor {name}", typical[direction].T, between, dims=(f"class {name}", "move"))
+                with_reference = pm.math.concatenate([np.zeros((1, len(history.moves))), factor])
+                eta = eta + with_reference[chosen][None, None, :, :]
             # Poisson, written out: it takes weighted counts, and cells without exposure, where nothing is learned.
-            pm.Potential("moves", (counts * log_hazard - days * pm.math.exp(log_hazard)).sum())
+            days = cells.exposure_days[..., history.origins]
+            pm.Potential("moves", (cells.counts * eta - days * pm.math.exp(eta)).sum())
         return model
 
-    def _density(self, history: StageHistory) -> StageDensity:
-        from journeysim.bayes.stage_density import LogNormal, StageDensity
+    def log_priors(self) -> StagePriors:
+        """The priors on the log scale, on which the model is normal."""
 
-        rate, spread = self._log_normal_priors()
-        return StageDensity.of(history, rate=LogNormal(*rate), spread=LogNormal(*spread))
+        def within(factor: float) -> float:
+            return math.log(factor) / SDS_OF_90_PERCENT
 
-    def _log_normal_priors(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """(mean, sd) of the logarithm of a typical rate, and of tau."""
-        return (
-            (-math.log(self.typical_days), math.log(self.typical_days_within) / SDS_OF_90_PERCENT),
-            (math.log(self.segment_spread), math.log(self.segment_spread_within) / SDS_OF_90_PERCENT),
+        return StagePriors(
+            rate=LogNormal(-math.log(self.typical_days), within(self.typical_days_within)),
+            spread=LogNormal(math.log(self.segment_spread), within(self.segment_spread_within)),
+            bin_sd=within(self.bin_factor_within),
+            covariate_sd=within(self.covariate_factor_within),
+            covariate_spread=LogNormal(math.log(self.covariate_spread), within(self.covariate_spread_within)),
         )
+
+    def _density(self, effects: StageEffects) -> StageDensity:
+        from journeysim.bayes.stage_density import StageDensity
+
+        return StageDensity.of(effects)
 
 
 def _check_moves(history: StageHistory) -> None:
