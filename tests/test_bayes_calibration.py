@@ -71,10 +71,10 @@ def assert_coverage(held, *, slack=0.0, false_alarm_rate=1e-4):
 def from_the_prior(n):
     """(hazards, typical, spread) drawn from PRIOR."""
     rng = np.random.default_rng(77)
-    (rate_mean, rate_sd), (spread_mean, spread_sd) = PRIOR._log_normal_priors()
+    rate, spread = PRIOR.log_priors().rate, PRIOR.log_priors().spread
     for _ in range(n):
-        mu = rng.normal(rate_mean, rate_sd, 6)
-        tau = np.exp(rng.normal(spread_mean, spread_sd, 6))
+        mu = rng.normal(rate.mean, rate.sd, 6)
+        tau = np.exp(rng.normal(spread.mean, spread.sd, 6))
         yield np.exp(mu + tau * rng.normal(size=(3, 6))), np.exp(mu), tau
 
 
