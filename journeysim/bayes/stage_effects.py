@@ -179,13 +179,13 @@ class StageEffects:
             found["bin_factor"] = Quantity(("later_bin", "move"), np.moveaxis(factors, -1, -2))
         seen = 0
         for v, ((name, _), part) in enumerate(zip(self.history.cells.covariates, self.covariates, strict=True)):
-            size, word = part.stop - part.start, word(name)
+            size, end = part.stop - part.start, word(name)
             typical = shared[..., seen : seen + len(DIRECTIONS) * size].reshape(*shared.shape[:-1], -1, size)
             seen += len(DIRECTIONS) * size
-            found[f"spread_{word}"] = Quantity((), scales[..., first + v])
-            found[f"typical_factor_{word}"] = Quantity(("direction", f"class_{word}"), np.exp(typical))
-            found[f"factor_{word}"] = Quantity(
-                (f"class_{word}", "move"), np.moveaxis(np.exp(effects[..., part]), -1, -2)
+            found[f"spread_{end}"] = Quantity((), scales[..., first + v])
+            found[f"typical_factor_{end}"] = Quantity(("direction", f"class_{end}"), np.exp(typical))
+            found[f"factor_{end}"] = Quantity(
+                (f"class_{end}", "move"), np.moveaxis(np.exp(effects[..., part]), -1, -2)
             )
         return found
 
