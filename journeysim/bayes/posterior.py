@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -80,6 +80,67 @@ class Posterior:
     def hazards(self) -> FloatArray:
         """(C * D, G, M) hazards per day, chains one after the other."""
         return self.hazards_by_chain.reshape(-1, *self.hazards_by_chain.shape[2:])
+
+    @property
+    def edges_days(self) -> tuple[float, ...]:
+        """Where each of the B bins of time in stage begins, in days."""
+        return self.history.cells.edges_days
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """Names of the covariates on which the hazards depend."""
+        return tuple(name for name, _ in self.history.cells.covariates)
+
+    @property
+    def hazards_in_bins(self) -> FloatArray:
+        """(C * D, G, B, M) hazards per day in each bin of time in stage, in the first class of each covariate."""
+        hazards = self.hazards[:, :, None, :]
+        if "bin_factor" not in self.more:
+            return hazards
+        later = self.more["bin_factor"].draws
+        later = later.reshape(-1, 1, *later.shape[2:])
+        return np.concatenate([hazards, hazards * later], axis=2)
+
+    def holding(self, **classes: str) -> Posterior:
+        """The posterior of customers who always are in the given class of each covariate, such as `contacts="2+"`.
+
+        That is a thought experiment with an association: it says how such customers moved, not what would happen if
+        others became like them. The history keeps its counts, summed over classes. Names are as in the covariate, with
+        `_` for what is no letter or digit.
+
+        Raises
+        ------
+        InputError : if a covariate is unknown or missing, or has no such class
+        """
+        covariates = {word(name): names for name, names in self.history.cells.covariates}
+        if set(classes) != set(covariates):
+            told = ", ".join(f"{name} ({', '.join(names)})" for name, names in covariates.items()) or "none"
+            raise InputError(f"Posterior.holding needs one class of each covariate, which are: {told}.")
+        hazards, typical = self.hazards_by_chain, self.typical_by_chain
+        for name, chosen in classes.items():
+            if chosen not in covariates[name]:
+                raise InputError(f"Posterior: {name} has no class {chosen!r}, only {', '.join(covariates[name])}.")
+            if position := covariates[name].index(chosen):
+                factor = self.more[f"factor_{name}"].draws[:, :, position - 1]
+                hazards, typical = hazards * factor[:, :, None, :], typical * factor
+        cells = self.history.cells
+        detail = Cells(
+            cells.edges_days,
+            (),
+            cells.counts.sum(axis=2, keepdims=True),
+            cells.exposure_days.sum(axis=2, keepdims=True),
+        )
+        return replace(
+            self,
+            history=replace(self.history, detail=detail if len(cells.edges_days) > 1 else None),
+            hazards_by_chain=hazards,
+            typical_by_chain=typical,
+            more={
+                name: quantity
+                for name, quantity in self.more.items()
+                if not any(name.endswith(f"_{covariate}") for covariate in covariates)
+            },
+        )
 
     @property
     def segments(self) -> tuple[str, ...]:
