@@ -48,6 +48,7 @@ class Posterior:
     more : what else was learned where the history is split further, by name; all > 0. `bin_factor` (C, D, B - 1, M)
         multiplies hazards in later bins; `factor_NAME` (C, D, classes - 1, M) in the later classes of a covariate, with
         its typical value per direction of moves; and spreads
+    seen_at_visits : whether stages were seen at visits only: the counts of the history are then of visits
     diverging : (C, D) whether the transition to this draw diverged
     priors : the settings of the model that was fitted
     seed, warmup : of the sampler
@@ -64,6 +65,7 @@ class Posterior:
     warmup: int
     versions: Mapping[str, str]
     more: Mapping[str, Quantity] = field(default_factory=dict)
+    seen_at_visits: bool = False
 
     def __post_init__(self) -> None:
         further = (quantity.draws for quantity in self.more.values())
@@ -228,6 +230,7 @@ class Posterior:
                 cell_days=(("segment", "bin", "combination", "stage"), history.detail.exposure_days),
             )
         provenance = {"priors": self.priors, "seed": self.seed, "warmup": self.warmup, "versions": self.versions}
+        provenance["seen_at_visits"] = self.seen_at_visits
         everything.attrs = {
             "format": FORMAT,
             "purchase_stages": json.dumps(history.purchase_stages),

@@ -13,10 +13,12 @@ from journeysim.bayes.posterior import Posterior
 from journeysim.bayes.sampling import sample, versions
 from journeysim.bayes.stage_effects import DIRECTIONS, LogNormal, StageEffects, StagePriors
 from journeysim.errors import InputError
+from journeysim.stage_history import StageHistory
 
 if TYPE_CHECKING:
+    from journeysim.bayes.panel_density import PanelDensity
     from journeysim.bayes.stage_density import StageDensity
-    from journeysim.stage_history import StageHistory
+    from journeysim.panel_history import PanelHistory
 
 SDS_OF_90_PERCENT: Final = 1.6448536269514722
 """A normal variable is within so many standard deviations of its mean with probability 0.9."""
@@ -66,7 +68,7 @@ class StageModel:
 
     def fit(
         self,
-        history: StageHistory,
+        history: StageHistory | PanelHistory,
         *,
         seed: int,
         draws: int = 1000,
@@ -78,7 +80,8 @@ class StageModel:
 
         Parameters
         ----------
-        history : counts of moves and days at risk; a segment that never was in a stage gets the prior there
+        history : counts of moves and days at risk; a segment that never was in a stage gets the prior there. Or pairs
+            of visits, whose cost grows with the number of distinct intervals between them
         seed : same seed, same versions, same draws, on any number of cores; 0 <= seed < 2**64
         draws, warmup : per chain; at least 4 draws, which R-hat needs
         chains : at least 2, for only several can disagree
@@ -88,9 +91,18 @@ class StageModel:
         ------
         InputError : if a setting is out of its range, or the history has no move
         """
+        density: StageDensity | PanelDensity
+        panel = None if isinstance(history, StageHistory) else history
+        if not isinstance(history, StageHistory):
+            history = history.as_if_seen()
         _check_moves(history)
         effects = StageEffects.of(history, self.log_priors())
-        density = self._density(effects)
+        if panel is None:
+            density = self._density(effects)
+        else:
+            from journeysim.bayes.panel_density import PanelDensity
+
+            density = PanelDensity.of(panel, effects)
         drawn = sample(
             density, where="StageModel.fit", seed=seed, draws=draws, warmup=warmup, chains=chains, progress=progress
         )
@@ -106,15 +118,19 @@ class StageModel:
             seed=seed,
             warmup=warmup,
             versions=versions(),
+            seen_at_visits=panel is not None,
         )
 
-    def pymc_model(self, history: StageHistory) -> Any:
+    def pymc_model(self, history: StageHistory | PanelHistory) -> Any:
         """The same model as a `pymc.Model`, to read, to vary and to check the compiled density against.
 
         Raises
         ------
         InputError : if the history has no move
         """
+        panel = None if isinstance(history, StageHistory) else history
+        if not isinstance(history, StageHistory):
+            history = history.as_if_seen()
         _check_moves(history)
         import_arviz()
         import pymc as pm
@@ -155,6 +171,9 @@ class StageModel:
                 factor = pm.Normal(f"factor {name}", typical[direction].T, between, dims=(f"class {name}", "move"))
                 with_reference = pm.math.concatenate([np.zeros((1, len(history.moves))), factor])
                 eta = eta + with_reference[chosen][None, None, :, :]
+            if panel is not None:
+                pm.Potential("visits", _log_likelihood_of_visits(panel, history, pm.math.exp(log_hazard)))
+                return model
             # Poisson, written out: it takes weighted counts, and cells without exposure, where nothing is learned.
             days = cells.exposure_days[..., history.origins]
             pm.Potential("moves", (cells.counts * eta - days * pm.math.exp(eta)).sum())
@@ -178,6 +197,27 @@ class StageModel:
         from journeysim.bayes.stage_density import StageDensity
 
         return StageDensity.of(effects)
+
+
+def _log_likelihood_of_visits(panel: PanelHistory, history: StageHistory, hazards: Any) -> Any:
+    """Log-likelihood of pairs of visits as a PyTensor expression of hazards (G, M)."""
+    import pytensor.tensor as pt
+
+    n = len(history.stages) + 1
+    move = np.arange(len(history.moves))
+    entries = np.zeros((len(move), n, n))
+    entries[move, history.origins, history.targets] = 1.0
+    entries[move, history.origins, history.origins] = -1.0
+    total = 0.0
+    for g, days in sorted({(int(g), float(t)) for g, t in zip(panel.segment, panel.interval_days, strict=True)}):
+        P = pt.linalg.expm(pt.tensordot(hazards[g], entries, axes=1) * days)
+        chosen = (panel.segment == g) & (panel.interval_days == days)
+        for k in np.flatnonzero(chosen):
+            i, j = panel.origin[k], panel.target[k]
+            into = np.flatnonzero(history.targets == j)
+            p = pt.dot(P[i, history.origins[into]], hazards[g, into]) if panel.exact[k] else P[i, j]
+            total = total + panel.weight[k] * pt.log(p)
+    return total
 
 
 def _check_moves(history: StageHistory) -> None:
