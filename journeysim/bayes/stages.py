@@ -205,19 +205,18 @@ def _log_likelihood_of_visits(panel: PanelHistory, history: StageHistory, hazard
 
     n = len(history.stages) + 1
     move = np.arange(len(history.moves))
-    entries = np.zeros((len(move), n, n))
-    entries[move, history.origins, history.targets] = 1.0
-    entries[move, history.origins, history.origins] = -1.0
-    total = 0.0
+    into, out = np.zeros((2, len(move), n, n))
+    into[move, history.origins, history.targets] = 1.0
+    out[move, history.origins, history.origins] = 1.0
+    parts = []
     for g, days in sorted({(int(g), float(t)) for g, t in zip(panel.segment, panel.interval_days, strict=True)}):
-        P = pt.linalg.expm(pt.tensordot(hazards[g], entries, axes=1) * days)
-        chosen = (panel.segment == g) & (panel.interval_days == days)
-        for k in np.flatnonzero(chosen):
-            i, j = panel.origin[k], panel.target[k]
-            into = np.flatnonzero(history.targets == j)
-            p = pt.dot(P[i, history.origins[into]], hazards[g, into]) if panel.exact[k] else P[i, j]
-            total = total + panel.weight[k] * pt.log(p)
-    return total
+        entering = pt.tensordot(hazards[g], into, axes=1)
+        P = pt.linalg.expm((entering - pt.tensordot(hazards[g], out, axes=1)) * days)
+        for at_once, p in ((False, P), (True, pt.dot(P, entering))):
+            k = np.flatnonzero((panel.segment == g) & (panel.interval_days == days) & (panel.exact == at_once))
+            if len(k):
+                parts.append((panel.weight[k] * pt.log(p[panel.origin[k], panel.target[k]])).sum())
+    return pt.stack(parts).sum()
 
 
 def _check_moves(history: StageHistory) -> None:
