@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from journeysim.journeys import Journeys, to_journeys
     from journeysim.log_directory import LogDirectory, scan_log
     from journeysim.log_files import read_log, write_csv, write_log
+    from journeysim.panel_history import PanelHistory, to_panel_history
     from journeysim.scenario import (
         Scenario,
         StageChange,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     )
     from journeysim.simulation import Truth, incremental_effects, simulate, simulate_changes, simulate_to, truth
     from journeysim.spec import World
+    from journeysim.stage_covariates import ContactCount, ContactRecency, PainMet, Satisfaction
     from journeysim.stage_history import StageHistory, to_stage_history
 
 _HOMES = {
@@ -78,6 +80,8 @@ _HOMES = {
     ),
     "simulation": ("Truth", "incremental_effects", "simulate", "simulate_changes", "simulate_to", "truth"),
     "spec": ("World",),
+    "panel_history": ("PanelHistory", "to_panel_history"),
+    "stage_covariates": ("ContactCount", "ContactRecency", "PainMet", "Satisfaction"),
     "stage_history": ("StageHistory", "to_stage_history"),
 }
 _MODULES = ("worlds",)
@@ -85,14 +89,19 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Attribution",
+    "ContactCount",
+    "ContactRecency",
     "EventLog",
     "EventMap",
     "Forecast",
     "InputError",
     "Journeys",
     "LogDirectory",
+    "PainMet",
+    "PanelHistory",
     "Posterior",
     "RemovalEffect",
+    "Satisfaction",
     "Scenario",
     "StageChange",
     "StageHistory",
@@ -128,6 +137,7 @@ __all__ = [
     "simulate_to",
     "staff_desk",
     "to_journeys",
+    "to_panel_history",
     "to_stage_history",
     "truth",
     "undo",

@@ -135,7 +135,9 @@ def to_panel_history(
     time = pl.col("time")
     if frame.schema["time"].is_temporal():
         time = time.cast(pl.Datetime("us")).dt.epoch("us") / 86_400e6
-    table = frame.select("customer", time.cast(pl.Float64).alias("day"), pl.col("stage").cast(pl.String), segment.alias("segment"))
+    table = frame.select(
+        "customer", time.cast(pl.Float64).alias("day"), pl.col("stage").cast(pl.String), segment.alias("segment")
+    )
     if table.null_count().row(0) != (0,) * 4:
         raise InputError("to_panel_history: customer, time and stage must be known at every visit; remove the others.")
     table = table.unique(maintain_order=True).sort("customer", "day", maintain_order=True)

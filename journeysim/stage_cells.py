@@ -51,7 +51,9 @@ class Cells:
         for name in ("counts", "exposure_days"):
             column = getattr(self, name)
             if column.shape[1:3] != shape:
-                raise InputError(f"Cells: {name} has shape {column.shape}, expected (segments, {shape[0]}, {shape[1]}, ...).")
+                raise InputError(
+                    f"Cells: {name} has shape {column.shape}, expected (segments, {shape[0]}, {shape[1]}, ...)."
+                )
             if not (np.isfinite(column) & (column >= 0)).all():
                 raise InputError(f"Cells: {name} must be finite and >= 0.")
             column.setflags(write=False)

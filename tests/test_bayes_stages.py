@@ -140,7 +140,9 @@ def test_log_density_and_gradient_equal_those_of_the_pymc_model(history):
     ours = np.array([density(x)[0] for x in points])
     theirs = np.array([log_p(natural(x)) + log_volume(x) for x in points])
     np.testing.assert_allclose(ours - ours[0], theirs - theirs[0], rtol=1e-9, atol=1e-4)
-    if density.n_dim > 40:  # the volume of many dimensions takes too long to differentiate; the gradient is checked above
+    if (
+        density.n_dim > 40
+    ):  # the volume of many dimensions takes too long to differentiate; the gradient is checked above
         return
     for x in points:
         by_volume = [(log_volume(x + e) - log_volume(x - e)) / 2e-3 for e in 1e-3 * np.eye(x.size)]

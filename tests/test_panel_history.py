@@ -177,7 +177,9 @@ def test_it_finds_the_hazards_that_counts_of_visits_miss(panel, posterior):
 
 def test_the_posterior_sits_on_the_maximum_of_an_independent_likelihood(panel, posterior):
     """SciPy's exponential and optimiser; the prior moves a hazard by less than a tenth of its standard deviation."""
-    kinds = [(i, j, t, w) for i, j, t, w in zip(panel.origin, panel.target, panel.interval_days, panel.weight, strict=True)]
+    kinds = [
+        (i, j, t, w) for i, j, t, w in zip(panel.origin, panel.target, panel.interval_days, panel.weight, strict=True)
+    ]
 
     def loss(log_hazards):
         P = {t: expm(generator(np.exp(log_hazards)) * t) for t in set(panel.interval_days)}

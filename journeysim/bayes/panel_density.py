@@ -172,7 +172,7 @@ def _pairs_of_visits(
             Q[origins[m], origins[m]] -= hazard
         P, _ = _exponential(Q, nothing, days)
         by_P = np.zeros((n_states, n_states))
-        for k in range(first[group], first[group + 1]):  # noqa: PLW2901
+        for k in range(first[group], first[group + 1]):
             i, j = origin[k], target[k]
             if not exact[k]:
                 total += weight[k] * math.log(P[i, j])

@@ -174,6 +174,21 @@ class Posterior:
         """R-hat, effective sample size and divergences over all parameters, on the log scale."""
         return Diagnostics.of(self._draws().map(np.log), n_divergences=int(self.diverging.sum()))
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before reading the figures: segments that are hardly seen, stages that nobody left."""
+        thin = [
+            f"Segment {name!r} has one customer or none: what is said of it comes from the other segments."
+            for name in self.history.thin_segments
+        ]
+        left = {origin for origin, _ in self.moves}
+        stuck = [
+            f"Nobody was seen to leave stage {name!r}: a forecast lets nobody leave it."
+            for name, days in zip(self.stages, self.history.exposure_days.sum(axis=0), strict=True)
+            if name not in left and days > 0
+        ]
+        return (*thin, *stuck)
+
     def require_converged(self) -> None:
         """Raise InputError, saying what to do, unless the draws may be trusted."""
         if not self.diagnostics.ok:

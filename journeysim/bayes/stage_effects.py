@@ -128,7 +128,8 @@ class StageEffects:
         columns += [np.where(b > step, steps.start + step, d) for step in range(n_bins - 1)]
         classes = np.unravel_index(z, [len(names) for _, names in cells.covariates]) if covariates else ()
         columns += [
-            np.where(of_cell > 0, part.start + of_cell - 1, d) for part, of_cell in zip(covariates, classes, strict=True)
+            np.where(of_cell > 0, part.start + of_cell - 1, d)
+            for part, of_cell in zip(covariates, classes, strict=True)
         ]
         return cls(
             history=history,
@@ -184,9 +185,7 @@ class StageEffects:
             seen += len(DIRECTIONS) * size
             found[f"spread_{end}"] = Quantity((), scales[..., first + v])
             found[f"typical_factor_{end}"] = Quantity(("direction", f"class_{end}"), np.exp(typical))
-            found[f"factor_{end}"] = Quantity(
-                (f"class_{end}", "move"), np.moveaxis(np.exp(effects[..., part]), -1, -2)
-            )
+            found[f"factor_{end}"] = Quantity((f"class_{end}", "move"), np.moveaxis(np.exp(effects[..., part]), -1, -2))
         return found
 
 

@@ -179,6 +179,52 @@ class StageModel:
             pm.Potential("moves", (cells.counts * eta - days * pm.math.exp(eta)).sum())
         return model
 
+    def describe_priors(self) -> str:
+        """The priors in words, in days and factors."""
+        low, high = self.segment_spread / self.segment_spread_within, self.segment_spread * self.segment_spread_within
+        return "\n".join(
+            (
+                f"A move, were it the only one, typically takes {self.typical_days:g} days, 90% of moves between "
+                f"{self.typical_days / self.typical_days_within:.3g} and "
+                f"{self.typical_days * self.typical_days_within:.3g}.",
+                f"Segments typically differ by a factor of {math.exp(self.segment_spread):.2f}, probably between "
+                f"{math.exp(low):.2f} and {math.exp(high):.2f}.",
+                f"From one bin of time in stage to the next, 90% of hazards change by less than a factor of "
+                f"{self.bin_factor_within:g}.",
+                f"A class of a covariate multiplies the hazards of a direction of moves by less than "
+                f"{self.covariate_factor_within:g}, or divides them, with 90% probability; single moves differ from that "
+                f"by a factor of {math.exp(self.covariate_spread):.2f}.",
+            )
+        )
+
+    def prior(self, history: StageHistory, *, seed: int, draws: int = 1000) -> Posterior:
+        """Draws of the hazards before any data, for the segments, stages and moves of a history, as one chain.
+
+        What `forecast(..., require_converged=False)` makes of them is what the priors say of conversion.
+        """
+        _check_moves(history)
+        effects = StageEffects.of(history, self.log_priors())
+        rng = np.random.default_rng(seed)
+        normal = rng.normal(size=(1, draws, len(effects.scale_prior)))
+        scales = np.exp(effects.scale_prior[:, 0] + effects.scale_prior[:, 1] * normal)
+        shared = effects.shared_sd * rng.normal(size=(1, draws, len(effects.shared_sd)))
+        nothing = np.zeros((1, draws, 1))
+        sd = np.where(effects.scale_of < 0, effects.sd, np.append(scales, nothing, -1)[..., effects.scale_of])
+        mean = np.where(effects.shared_of < 0, effects.mean, np.append(shared, nothing, -1)[..., effects.shared_of])
+        values = mean + sd * rng.normal(size=sd.shape)
+        return Posterior(
+            history=history,
+            hazards_by_chain=np.exp(effects.log_hazards(values)),
+            typical_by_chain=np.exp(values[..., -1]),
+            spread_by_chain=scales[..., : len(history.moves)] if effects.segments.stop else None,
+            more=effects.named(scales, shared, values),
+            diverging=np.zeros((1, draws), dtype=np.bool_),
+            priors=asdict(self),
+            seed=seed,
+            warmup=0,
+            versions=versions(),
+        )
+
     def log_priors(self) -> StagePriors:
         """The priors on the log scale, on which the model is normal."""
 
