@@ -293,7 +293,7 @@ def _entered(
     state = np.concatenate([weights, np.zeros((*shape[:2], 1))], axis=-1)
     if len(days) == 1:
         P = transition_probabilities(Q, float(days[0]))
-        return np.einsum("ngs,ngsk->ngk", state, P)[:, :, None, ends]
+        return np.asarray(np.einsum("ngs,ngsk->ngk", state, P)[:, :, None, ends])
     P = transition_probabilities(Q, days[1] - days[0])
     shares = [state[..., ends]]
     for _ in days[1:]:

@@ -159,8 +159,8 @@ def to_panel_history(
         if (found := pairs.filter(wrong)).height:
             row = found.row(0, named=True)
             raise InputError(
-                f"to_panel_history: customer {row['customer']!r} {what} (at {row['stage']!r}, time {row['day']:.6g} days);"
-                " correct that visit or remove it."
+                f"to_panel_history: customer {row['customer']!r} {what} (at {row['stage']!r}, time "
+                f"{row['day']:.6g} days); correct that visit or remove it."
             )
     pairs = pairs.filter(pl.col("state") < len(stages))
     segments = tuple(sorted(table["segment"].unique()))
@@ -177,7 +177,8 @@ def to_panel_history(
     starts = np.zeros((len(segments), len(stages)))
     first = table.filter(pl.col("customer").is_first_distinct())
     first = first.filter(pl.col("state") < len(stages))
-    np.add.at(starts, ([segments.index(name) for name in first["segment"]], first["state"].to_numpy()), 1.0)
+    group = np.array([segments.index(name) for name in first["segment"]], dtype=np.int64)
+    np.add.at(starts, (group, first["state"].to_numpy().astype(np.int64)), 1.0)
     return PanelHistory(
         segments=segments,
         stages=tuple(stages),

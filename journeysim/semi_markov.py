@@ -83,7 +83,7 @@ def absorbed(
             break
         coarse = fine
     found = fine + (fine - coarse) / 3.0
-    return found if len(times) > 1 else found[:, 1:]
+    return np.asarray(found if len(times) > 1 else found[:, 1:])
 
 
 @njit(cache=True, error_model="numpy", parallel=True)
@@ -98,7 +98,7 @@ def _absorbed(
     n_times: int,
     per_time: int,
 ) -> FloatArray:
-    n, n_bins, n_moves = hazards.shape
+    n, _, n_moves = hazards.shape
     n_stages = starts.shape[1]
     step = spacing / per_time
     n_steps = n_times * per_time

@@ -61,7 +61,7 @@ class Cells:
     @property
     def bins(self) -> tuple[str, ...]:
         """Names of the bins, in days."""
-        return tuple(f"{a:.3g}-{b:.3g}" for a, b in pairwise(self.edges_days)) + (f"{self.edges_days[-1]:.3g}+",)
+        return (*(f"{a:.3g}-{b:.3g}" for a, b in pairwise(self.edges_days)), f"{self.edges_days[-1]:.3g}+")
 
     def merged(self, edges_days: Sequence[float]) -> Cells:
         """The same with fewer bins; every edge must be one of these."""

@@ -140,7 +140,8 @@ class ContactRecency:
             ages = when + round(days * DAY_US)
             kept = ages < until[: len(rows)]
             parts.append((rows[kept], ages[kept], np.full(kept.sum(), len(self.days) - 1 - i, dtype=np.int64)))
-        return Changes(*(np.concatenate(column) for column in zip(*parts, strict=True)), by_stay=False)
+        changed, times, classes = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return Changes(changed, times, classes, by_stay=False)
 
 
 @dataclass(frozen=True, slots=True)

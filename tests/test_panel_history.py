@@ -54,7 +54,7 @@ def visited(n_customers, rng, *, every=(3.0, 7.0), n_visits=6):
 
 
 def test_pairs_by_hand():
-    panel = to_panel_history(VISITS, stages=STAGES, by="shop", exact=["lost"], moves=MOVES + [("cart", "lost")])
+    panel = to_panel_history(VISITS, stages=STAGES, by="shop", exact=["lost"], moves=[*MOVES, ("cart", "lost")])
     pairs = zip(panel.segment, panel.origin, panel.target, panel.interval_days, panel.weight, panel.exact, strict=True)
     assert sorted(tuple(map(float, pair)) for pair in pairs) == [
         (0, 0, 1, 4, 1, 0),

@@ -124,7 +124,7 @@ def _exponential(Q: FloatArray, direction: FloatArray, days: float) -> tuple[Flo
     fastest = 1e-300
     for i in range(n):
         fastest = max(fastest, -Q[i, i])
-    n_squarings = max(0, int(math.ceil(math.log2(max(fastest * days / 0.5, 1e-300)))))
+    n_squarings = max(0, math.ceil(math.log2(max(fastest * days / 0.5, 1e-300))))
     short = days / 2.0**n_squarings
     jump = (Q / fastest + np.eye(n)) * (fastest * short)
     change = direction * short

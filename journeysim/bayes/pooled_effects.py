@@ -74,7 +74,7 @@ class PooledEffects:
         """(M, d) standard deviation of each effect if every scale is at its median, shared means integrated out."""
         scales = np.append(np.exp(self.scale_prior[:, 0]), 0.0)[self.scale_of]
         shared = np.append(self.shared_sd, 0.0)[self.shared_of]
-        return np.hypot(np.where(self.scale_of < 0, self.sd, scales), shared)
+        return np.asarray(np.hypot(np.where(self.scale_of < 0, self.sd, scales), shared))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -249,10 +249,10 @@ def _effects_of_move(
         for k in range(i + 1):
             means[k] += W[i, k] * mean
             effects[k] += W[i, k] * (mean + x[first + i])
-    squares = 0.0
+    log_prior = -log_sd - log_det
     for k in range(d):
-        squares += (effects[k] - prior_means[k]) ** 2 * prior_precisions[k]
-    return -0.5 * squares - log_sd - log_det
+        log_prior -= 0.5 * (effects[k] - prior_means[k]) ** 2 * prior_precisions[k]
+    return float(log_prior)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)

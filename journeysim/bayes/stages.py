@@ -192,8 +192,8 @@ class StageModel:
                 f"From one bin of time in stage to the next, 90% of hazards change by less than a factor of "
                 f"{self.bin_factor_within:g}.",
                 f"A class of a covariate multiplies the hazards of a direction of moves by less than "
-                f"{self.covariate_factor_within:g}, or divides them, with 90% probability; single moves differ from that "
-                f"by a factor of {math.exp(self.covariate_spread):.2f}.",
+                f"{self.covariate_factor_within:g}, or divides them, with 90% probability; single moves differ from "
+                f"that by a factor of {math.exp(self.covariate_spread):.2f}.",
             )
         )
 
@@ -247,7 +247,9 @@ class StageModel:
 
 def _log_likelihood_of_visits(panel: PanelHistory, history: StageHistory, hazards: Any) -> Any:
     """Log-likelihood of pairs of visits as a PyTensor expression of hazards (G, M)."""
-    import pytensor.tensor as pt
+    import pytensor.tensor as pytensor_tensor
+
+    pt: Any = pytensor_tensor
 
     n = len(history.stages) + 1
     move = np.arange(len(history.moves))
