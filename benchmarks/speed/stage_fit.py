@@ -59,9 +59,8 @@ def growth(repeats: int) -> None:
     peer = statistics.median(took[10_000])
     for n in (1_000_000, 10_000_000):
         ours = statistics.median(took[n])
-        print(
-            f"stage fit, {n:.0e} customers, times as long as 1e4: ours={ours:.2f}s peer={peer:.2f}s ratio={ours / peer:.2f}"
-        )
+        what = f"stage fit, {n:.0e} customers, times as long as 1e4"
+        print(f"{what}: ours={ours:.2f}s peer={peer:.2f}s ratio={ours / peer:.2f}")
     print(f"# smallest effective sample size per CPU second: {statistics.median(per_second):.0f}", flush=True)
 
 
