@@ -15,23 +15,28 @@ if TYPE_CHECKING:
     from journeysim import worlds
     from journeysim.attribution import (
         Attribution,
+        CalibratedAttribution,
         Comparison,
         Drift,
+        LiftTest,
         RemovalEffect,
         Returns,
         TimeDecay,
         UncertainAttribution,
         attribute,
         bootstrap_attribution,
+        calibrate,
         compare,
         costs_of,
         drift,
+        journeys_between,
         journeys_by_period,
         journeys_by_segment,
         method_table,
         methods,
         posterior_attribution,
         read_costs,
+        read_lift_tests,
         register,
         returns,
     )
@@ -45,6 +50,7 @@ if TYPE_CHECKING:
     from journeysim.log_directory import LogDirectory, scan_log
     from journeysim.log_files import read_log, write_csv, write_log
     from journeysim.markov import OrderChoice, choose_order
+    from journeysim.panel_history import PanelHistory, to_panel_history
     from journeysim.scenario import (
         Scenario,
         StageChange,
@@ -66,41 +72,80 @@ if TYPE_CHECKING:
     )
     from journeysim.simulation import Truth, incremental_effects, simulate, simulate_changes, simulate_to, truth
     from journeysim.spec import World
+    from journeysim.stage_covariates import ContactCount, ContactRecency, PainMet, Satisfaction
     from journeysim.stage_history import StageHistory, to_stage_history
 
 _HOMES = {
     "attribution": (
         "Attribution",
+        "CalibratedAttribution",
         "Comparison",
         "Drift",
+        "LiftTest",
         "RemovalEffect",
         "Returns",
         "TimeDecay",
         "UncertainAttribution",
         "attribute",
         "bootstrap_attribution",
+        "calibrate",
         "compare",
         "costs_of",
         "drift",
+        "journeys_between",
         "journeys_by_period",
         "journeys_by_segment",
         "method_table",
         "methods",
         "posterior_attribution",
         "read_costs",
+        "read_lift_tests",
         "register",
         "returns",
     ),
-    "bayes": ("Posterior", "RetentionChange", "RetentionModel", "StageModel", "to_cohorts", "to_purchase_history"),
+    "bayes": (
+        "Posterior",
+        "RetentionChange",
+        "RetentionModel",
+        "StageModel",
+        "to_cohorts",
+        "to_purchase_history",
+    ),
     "errors": ("InputError",),
-    "event_map": ("EventMap", "read_events"),
+    "event_map": (
+        "EventMap",
+        "read_events",
+    ),
     "events": ("EventLog",),
-    "forecasts": ("Forecast", "forecast"),
-    "interop": ("journeys_from_paths", "read_paths"),
-    "journeys": ("Journeys", "to_journeys"),
-    "log_directory": ("LogDirectory", "scan_log"),
-    "log_files": ("read_log", "write_csv", "write_log"),
-    "markov": ("OrderChoice", "choose_order"),
+    "forecasts": (
+        "Forecast",
+        "forecast",
+    ),
+    "interop": (
+        "journeys_from_paths",
+        "read_paths",
+    ),
+    "journeys": (
+        "Journeys",
+        "to_journeys",
+    ),
+    "log_directory": (
+        "LogDirectory",
+        "scan_log",
+    ),
+    "log_files": (
+        "read_log",
+        "write_csv",
+        "write_log",
+    ),
+    "markov": (
+        "OrderChoice",
+        "choose_order",
+    ),
+    "panel_history": (
+        "PanelHistory",
+        "to_panel_history",
+    ),
     "scenario": (
         "Scenario",
         "StageChange",
@@ -120,29 +165,52 @@ _HOMES = {
         "staff_desk",
         "undo",
     ),
-    "simulation": ("Truth", "incremental_effects", "simulate", "simulate_changes", "simulate_to", "truth"),
+    "simulation": (
+        "Truth",
+        "incremental_effects",
+        "simulate",
+        "simulate_changes",
+        "simulate_to",
+        "truth",
+    ),
     "spec": ("World",),
-    "stage_history": ("StageHistory", "to_stage_history"),
+    "stage_covariates": (
+        "ContactCount",
+        "ContactRecency",
+        "PainMet",
+        "Satisfaction",
+    ),
+    "stage_history": (
+        "StageHistory",
+        "to_stage_history",
+    ),
 }
 _MODULES = ("worlds",)
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Attribution",
+    "CalibratedAttribution",
     "Comparison",
+    "ContactCount",
+    "ContactRecency",
     "Drift",
     "EventLog",
     "EventMap",
     "Forecast",
     "InputError",
     "Journeys",
+    "LiftTest",
     "LogDirectory",
     "OrderChoice",
+    "PainMet",
+    "PanelHistory",
     "Posterior",
     "RemovalEffect",
     "RetentionChange",
     "RetentionModel",
     "Returns",
+    "Satisfaction",
     "Scenario",
     "StageChange",
     "StageHistory",
@@ -154,6 +222,7 @@ __all__ = [
     "__version__",
     "attribute",
     "bootstrap_attribution",
+    "calibrate",
     "change_cost",
     "change_mix",
     "change_pain_point",
@@ -170,6 +239,7 @@ __all__ = [
     "forecast",
     "improve_stage",
     "incremental_effects",
+    "journeys_between",
     "journeys_by_period",
     "journeys_by_segment",
     "journeys_from_paths",
@@ -178,6 +248,7 @@ __all__ = [
     "posterior_attribution",
     "read_costs",
     "read_events",
+    "read_lift_tests",
     "read_log",
     "read_paths",
     "register",
@@ -192,6 +263,7 @@ __all__ = [
     "staff_desk",
     "to_cohorts",
     "to_journeys",
+    "to_panel_history",
     "to_purchase_history",
     "to_stage_history",
     "truth",

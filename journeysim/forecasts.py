@@ -1,8 +1,9 @@
 """Forecast: what a scenario does to conversion and retention, in closed form over every draw of a posterior.
 
-Between moves a customer of one segment is a continuous-time Markov chain with generator Q, so the state after t days is
-the matrix exponential exp(Q t) (Norris 1997, Markov Chains, section 2.1). A scenario multiplies hazards in Q; baseline
-and scenario share each draw, so their difference is sharper than either of them.
+Where hazards are constant, a customer of one segment is a continuous-time Markov chain with generator Q, so the state
+after t days is the matrix exponential exp(Q t) (Norris 1997, Markov Chains, section 2.1). Where they depend on time in
+stage, it is a semi-Markov chain: `journeysim.semi_markov`. A scenario multiplies hazards; baseline and scenario share
+each draw, so their difference is sharper than either of them.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from journeysim.scenario import Scenario
 
     FloatArray = NDArray[np.float64]
+    IntArray = NDArray[np.int64]
 
 INTERVAL = (0.05, 0.95)
 """Quantiles of the 90% intervals in tables and plots."""
@@ -203,10 +205,8 @@ def conversion_curve(posterior: Posterior, days: FloatArray, scenario: Scenario 
     InputError : `days` are not so, or as `forecast`
     """
     _check_grid(days)
-    Q = _generators(posterior, scenario)
     purchases = _purchase_indices(posterior)
-    Q[:, :, purchases, :] = 0.0  # the first purchase ends the clock
-    return np.asarray(_curve(Q, _start_weights(posterior), days)[..., purchases].sum(axis=-1))
+    return np.asarray(_entered(posterior, scenario, _start_weights(posterior), purchases, days).sum(axis=(1, 3)))
 
 
 def retention_curve(posterior: Posterior, days: FloatArray, scenario: Scenario | None = None) -> FloatArray:
@@ -221,63 +221,102 @@ def retention_curve(posterior: Posterior, days: FloatArray, scenario: Scenario |
     _check_grid(days)
     bought = _purchases(posterior, scenario, float(days[-1]))
     weights = bought / bought.sum(axis=(1, 2), keepdims=True)
-    Q, gone = _until_gone(posterior, scenario)
-    return np.asarray(1.0 - _curve(Q, weights, days)[..., gone].sum(axis=-1))
-
-
-def _generators(posterior: Posterior, scenario: Scenario | None) -> FloatArray:
-    """(N, G, S + 1, S + 1) generator matrices; the last state is lost."""
-    hazards = posterior.hazards
-    if scenario is not None:
-        hazards = hazards * scenario.hazard_factors(
-            posterior.moves, stages=posterior.stages, purchase_stages=posterior.purchase_stages
-        )
-    names = (*posterior.stages, LOST)
-    Q = np.zeros((*hazards.shape[:2], len(names), len(names)))
-    for m, (origin, target) in enumerate(posterior.moves):
-        Q[:, :, names.index(origin), names.index(target)] = hazards[:, :, m]
-    diagonal = np.arange(len(names))
-    Q[:, :, diagonal, diagonal] = -Q.sum(axis=-1)
-    return Q
+    return np.asarray(1.0 - _entered(posterior, scenario, weights, _gone(posterior), days).sum(axis=(1, 3)))
 
 
 def _purchases(posterior: Posterior, scenario: Scenario | None, days: float) -> FloatArray:
     """(N, G, S) share of all customers whose first purchase, within `days`, is in segment g and purchase stage s."""
-    Q = _generators(posterior, scenario)
     purchases = _purchase_indices(posterior)
-    Q[:, :, purchases, :] = 0.0
-    reached = np.einsum("gs,ngsk->ngk", _start_weights(posterior), transition_probabilities(Q, days)[:, :, :-1, :])
-    bought = np.zeros(reached[..., :-1].shape)
-    bought[..., purchases] = reached[..., purchases]
+    reached = _entered(posterior, scenario, _start_weights(posterior), purchases, np.array([days]))
+    bought = np.zeros((*reached.shape[:2], len(posterior.stages)))
+    bought[..., purchases] = reached[:, :, 0]
     if not bought.any(axis=(1, 2)).all():
         raise InputError("No move of this history leads to a purchase, so there is no conversion to forecast.")
     return bought
 
 
 def _active(posterior: Posterior, scenario: Scenario | None, days: float) -> FloatArray:
-    """(N, G, S) probability that a customer who is in stage s is neither lost nor lapsed within `days`."""
-    Q, gone = _until_gone(posterior, scenario)
-    return np.asarray(1.0 - transition_probabilities(Q, days)[:, :, :-1, gone].sum(axis=-1))
+    """(N, G, S) probability that a customer who purchased in stage s is neither lost nor lapsed within `days`.
+
+    Zero for stages that are no purchase.
+    """
+    active = np.zeros((len(posterior.hazards), len(posterior.starts), len(posterior.stages)))
+    for purchase in _purchase_indices(posterior):
+        weights = np.zeros_like(posterior.starts)
+        weights[:, purchase] = 1.0
+        gone = _entered(posterior, scenario, weights, _gone(posterior), np.array([days]))
+        active[..., purchase] = 1.0 - gone[:, :, 0].sum(axis=-1)
+    return active
 
 
-def _until_gone(posterior: Posterior, scenario: Scenario | None) -> tuple[FloatArray, list[int]]:
-    """Generators in which leaving is for good, and the states of those who left: lapsing ends retention like losing."""
-    Q = _generators(posterior, scenario)
+def _gone(posterior: Posterior) -> list[int]:
+    """The states of those who left: lapsing ends retention like losing."""
     lapsed = [posterior.stages.index(LAPSED)] if LAPSED in posterior.stages else []
-    Q[:, :, lapsed, :] = 0.0
-    return Q, [*lapsed, len(posterior.stages)]
+    return [*lapsed, len(posterior.stages)]
 
 
-def _curve(Q: FloatArray, weights: FloatArray, days: FloatArray) -> FloatArray:
-    """(N, T, S + 1) share of customers in each state at each time, summed over segments."""
-    step = transition_probabilities(Q, days[1] - days[0])
-    state = np.zeros(Q.shape[:-1])
-    state[..., :-1] = weights
-    shares = [state.sum(axis=1)]
+def _entered(
+    posterior: Posterior, scenario: Scenario | None, weights: FloatArray, ends: list[int], days: FloatArray
+) -> FloatArray:
+    """(N, G, T, E) share of customers who have entered each of the states `ends` by each of `days`.
+
+    Customers begin with weights (G, S) or (N, G, S), having just entered their stage. Closed form where hazards are
+    constant; a renewal equation on a grid, refined until it stands still, where they depend on time in stage.
+    """
+    if posterior.covariates:
+        raise InputError(
+            "Forecast: the hazards of this posterior depend on what customers meet, which a forecast from stages does "
+            "not follow. Hold the classes fixed with `posterior.holding(NAME='class')`, or fit a history without "
+            "covariates, whose hazards are averages over what customers met."
+        )
+    hazards = posterior.hazards_in_bins  # (N, G, B, M)
+    if scenario is not None:
+        hazards = hazards * scenario.hazard_factors(
+            posterior.moves, stages=posterior.stages, purchase_stages=posterior.purchase_stages
+        )
+    shape = (*hazards.shape[:2], len(posterior.stages))
+    weights = np.broadcast_to(weights, shape)
+    if hazards.shape[2] > 1:
+        from journeysim.semi_markov import absorbed
+
+        found = absorbed(
+            hazards.reshape(-1, *hazards.shape[2:]),
+            np.array(posterior.edges_days),
+            *_indices(posterior),
+            weights.reshape(-1, shape[2]),
+            np.array(ends),
+            days,
+        )
+        return found.reshape(*shape[:2], *found.shape[1:])
+    Q = _generators(posterior, hazards[:, :, 0])
+    Q[:, :, ends, :] = 0.0
+    state = np.concatenate([weights, np.zeros((*shape[:2], 1))], axis=-1)
+    if len(days) == 1:
+        P = transition_probabilities(Q, float(days[0]))
+        return np.asarray(np.einsum("ngs,ngsk->ngk", state, P)[:, :, None, ends])
+    P = transition_probabilities(Q, days[1] - days[0])
+    shares = [state[..., ends]]
     for _ in days[1:]:
-        state = np.einsum("ngs,ngsk->ngk", state, step)
-        shares.append(state.sum(axis=1))
-    return np.stack(shares, axis=1)
+        state = np.einsum("ngs,ngsk->ngk", state, P)
+        shares.append(state[..., ends])
+    return np.stack(shares, axis=2)
+
+
+def _generators(posterior: Posterior, hazards: FloatArray) -> FloatArray:
+    """(N, G, S + 1, S + 1) generator matrices of hazards (N, G, M); the last state is lost."""
+    n_states = len(posterior.stages) + 1
+    Q = np.zeros((*hazards.shape[:2], n_states, n_states))
+    Q[:, :, *_indices(posterior)] = hazards
+    diagonal = np.arange(n_states)
+    Q[:, :, diagonal, diagonal] = -Q.sum(axis=-1)
+    return Q
+
+
+def _indices(posterior: Posterior) -> tuple[IntArray, IntArray]:
+    """(M,) stage that each move leaves, and state that it enters."""
+    names = (*posterior.stages, LOST)
+    origins, targets = zip(*posterior.moves, strict=True)
+    return np.array([names.index(name) for name in origins]), np.array([names.index(name) for name in targets])
 
 
 def _check_grid(days: FloatArray) -> None:

@@ -50,7 +50,10 @@ def conversion_and_retention(world, conversion_days, retention_days):
 
 @dataclass(frozen=True)
 class Draws:
-    """What a forecast needs of a posterior: hazards (N, G, M) of `moves`, and `starts` (G, S)."""
+    """What a forecast needs of a posterior: hazards (N, G, M) of `moves`, and `starts` (G, S).
+
+    `later` (N, B - 1, M) multiplies the hazards in bins of time in stage after the first.
+    """
 
     hazards: np.ndarray
     moves: tuple
@@ -58,6 +61,14 @@ class Draws:
     purchase_stages: tuple
     starts: np.ndarray
     converged: bool = True
+    edges_days: tuple = (0.0,)
+    later: np.ndarray | None = None
+    covariates: tuple = ()
+
+    @property
+    def hazards_in_bins(self):
+        first = self.hazards[:, :, None]
+        return first if self.later is None else np.concatenate([first, first * self.later[:, None]], axis=2)
 
     def require_converged(self):
         if not self.converged:

@@ -46,14 +46,25 @@ def seconds(run) -> float:
 
 def growth(repeats: int) -> None:
     model = StageModel()
-    small, large = history_of(10_000), history_of(1_000_000)
-    model.fit(small, seed=0, warmup=50, draws=50)  # imports and compiled code
-    ours, peer = [], []
+    histories = {n: history_of(n) for n in (10_000, 1_000_000, 10_000_000)}
+    model.fit(histories[10_000], seed=0, warmup=50, draws=50)  # imports and compiled code
+    took: dict[int, list[float]] = {n: [] for n in histories}
+    per_second = []
     for seed in range(repeats):
-        peer.append(seconds(lambda seed=seed: model.fit(small, seed=seed)))
-        ours.append(seconds(lambda seed=seed: model.fit(large, seed=seed)))
-    a, b = statistics.median(ours), statistics.median(peer)
-    print(f"stage fit, 1e6 customers, times as long as 1e4: ours={a:.2f}s peer={b:.2f}s ratio={a / b:.2f}", flush=True)
+        for n, history in histories.items():
+            cpu = time.process_time()
+            took[n].append(seconds(lambda history=history, seed=seed: fits.append(model.fit(history, seed=seed))))
+            cpu = time.process_time() - cpu
+            per_second.append(fits.pop().diagnostics.min_ess / cpu)
+    peer = statistics.median(took[10_000])
+    for n in (1_000_000, 10_000_000):
+        ours = statistics.median(took[n])
+        what = f"stage fit, {n:.0e} customers, times as long as 1e4"
+        print(f"{what}: ours={ours:.2f}s peer={peer:.2f}s ratio={ours / peer:.2f}")
+    print(f"# smallest effective sample size per CPU second: {statistics.median(per_second):.0f}", flush=True)
+
+
+fits: list = []
 
 
 def against_pymc() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +12,9 @@ import numpy as np
 from journeysim.bayes import netcdf
 from journeysim.bayes.arviz_versions import inference_object
 from journeysim.bayes.diagnostics import Diagnostics, rhat_and_ess
+from journeysim.bayes.stage_effects import DIRECTIONS, Quantity, word
 from journeysim.errors import InputError
+from journeysim.stage_cells import Cells
 from journeysim.stage_history import StageHistory
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     BoolArray = NDArray[np.bool_]
 
-FORMAT: Final = "journeysim stage posterior 1"
+FORMAT: Final = "journeysim stage posterior 2"
 """Written into every file; a new layout gets a new number."""
 
 
@@ -39,9 +41,14 @@ class Posterior:
     Attributes
     ----------
     history : the counts that were fitted, with the names of segments, stages and moves
-    hazards_by_chain : (C, D, G, M) hazard of each move, per day in its origin stage
+    hazards_by_chain : (C, D, G, M) hazard of each move, per day in its origin stage; where the history is split by time
+        in stage or covariates, in the first bin and the first class of each
     typical_by_chain : (C, D, M) hazard of each move in a typical segment, per day; the only segment's, if there is one
     spread_by_chain : (C, D, M) standard deviation of the log hazard between segments; None with one segment
+    more : what else was learned where the history is split further, by name; all > 0. `bin_factor` (C, D, B - 1, M)
+        multiplies hazards in later bins; `factor_NAME` (C, D, classes - 1, M) in the later classes of a covariate, with
+        its typical value per direction of moves; and spreads
+    seen_at_visits : whether stages were seen at visits only: the counts of the history are then of visits
     diverging : (C, D) whether the transition to this draw diverged
     priors : the settings of the model that was fitted
     seed, warmup : of the sampler
@@ -57,9 +64,12 @@ class Posterior:
     seed: int
     warmup: int
     versions: Mapping[str, str]
+    more: Mapping[str, Quantity] = field(default_factory=dict)
+    seen_at_visits: bool = False
 
     def __post_init__(self) -> None:
-        for draws in (self.hazards_by_chain, self.typical_by_chain, self.spread_by_chain, self.diverging):
+        further = (quantity.draws for quantity in self.more.values())
+        for draws in (self.hazards_by_chain, self.typical_by_chain, self.spread_by_chain, self.diverging, *further):
             if draws is not None:
                 draws.setflags(write=False)
 
@@ -72,6 +82,67 @@ class Posterior:
     def hazards(self) -> FloatArray:
         """(C * D, G, M) hazards per day, chains one after the other."""
         return self.hazards_by_chain.reshape(-1, *self.hazards_by_chain.shape[2:])
+
+    @property
+    def edges_days(self) -> tuple[float, ...]:
+        """Where each of the B bins of time in stage begins, in days."""
+        return self.history.cells.edges_days
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """Names of the covariates on which the hazards depend."""
+        return tuple(name for name, _ in self.history.cells.covariates)
+
+    @property
+    def hazards_in_bins(self) -> FloatArray:
+        """(C * D, G, B, M) hazards per day in each bin of time in stage, in the first class of each covariate."""
+        hazards = self.hazards[:, :, None, :]
+        if "bin_factor" not in self.more:
+            return hazards
+        later = self.more["bin_factor"].draws
+        later = later.reshape(-1, 1, *later.shape[2:])
+        return np.concatenate([hazards, hazards * later], axis=2)
+
+    def holding(self, **classes: str) -> Posterior:
+        """The posterior of customers who always are in the given class of each covariate, such as `contacts="2+"`.
+
+        That is a thought experiment with an association: it says how such customers moved, not what would happen if
+        others became like them. The history keeps its counts, summed over classes. Names are as in the covariate, with
+        `_` for what is no letter or digit.
+
+        Raises
+        ------
+        InputError : if a covariate is unknown or missing, or has no such class
+        """
+        covariates = {word(name): names for name, names in self.history.cells.covariates}
+        if set(classes) != set(covariates):
+            told = ", ".join(f"{name} ({', '.join(names)})" for name, names in covariates.items()) or "none"
+            raise InputError(f"Posterior.holding needs one class of each covariate, which are: {told}.")
+        hazards, typical = self.hazards_by_chain, self.typical_by_chain
+        for name, chosen in classes.items():
+            if chosen not in covariates[name]:
+                raise InputError(f"Posterior: {name} has no class {chosen!r}, only {', '.join(covariates[name])}.")
+            if position := covariates[name].index(chosen):
+                factor = self.more[f"factor_{name}"].draws[:, :, position - 1]
+                hazards, typical = hazards * factor[:, :, None, :], typical * factor
+        cells = self.history.cells
+        detail = Cells(
+            cells.edges_days,
+            (),
+            cells.counts.sum(axis=2, keepdims=True),
+            cells.exposure_days.sum(axis=2, keepdims=True),
+        )
+        return replace(
+            self,
+            history=replace(self.history, detail=detail if len(cells.edges_days) > 1 else None),
+            hazards_by_chain=hazards,
+            typical_by_chain=typical,
+            more={
+                name: quantity
+                for name, quantity in self.more.items()
+                if not any(name.endswith(f"_{covariate}") for covariate in covariates)
+            },
+        )
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -102,6 +173,21 @@ class Posterior:
     def diagnostics(self) -> Diagnostics:
         """R-hat, effective sample size and divergences over all parameters, on the log scale."""
         return Diagnostics.of(self._draws().map(np.log), n_divergences=int(self.diverging.sum()))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before reading the figures: segments that are hardly seen, stages that nobody left."""
+        thin = [
+            f"Segment {name!r} has one customer or none: what is said of it comes from the other segments."
+            for name in self.history.thin_segments
+        ]
+        left = {origin for origin, _ in self.moves}
+        stuck = [
+            f"Nobody was seen to leave stage {name!r}: a forecast lets nobody leave it."
+            for name, days in zip(self.stages, self.history.exposure_days.sum(axis=0), strict=True)
+            if name not in left and days > 0
+        ]
+        return (*thin, *stuck)
 
     def require_converged(self) -> None:
         """Raise InputError, saying what to do, unless the draws may be trusted."""
@@ -153,11 +239,20 @@ class Posterior:
             exposure_days=(("segment", "stage"), history.exposure_days),
             starts=(("segment", "stage"), history.starts),
         ).assign_coords(stage=list(history.stages))
+        if history.detail is not None:
+            everything = everything.assign(
+                cell_count=(("segment", "bin", "combination", "move"), history.detail.counts),
+                cell_days=(("segment", "bin", "combination", "stage"), history.detail.exposure_days),
+            )
         provenance = {"priors": self.priors, "seed": self.seed, "warmup": self.warmup, "versions": self.versions}
+        provenance["seen_at_visits"] = self.seen_at_visits
         everything.attrs = {
             "format": FORMAT,
             "purchase_stages": json.dumps(history.purchase_stages),
             "provenance": json.dumps(provenance, default=dict),
+            "attributes": json.dumps([history.attributes, history.levels]),
+            "cells": json.dumps([history.cells.edges_days, history.cells.covariates]),
+            "more": json.dumps({name: quantity.dims for name, quantity in self.more.items()}),
         }
         netcdf.write(everything, path, overwrite=overwrite)
 
@@ -170,6 +265,8 @@ class Posterior:
         InputError : if the file does not exist or was not written by `Posterior.save`
         """
         file = netcdf.read(path, file_format=FORMAT)
+        attributes, levels = json.loads(file.attrs["attributes"])
+        edges, covariates = json.loads(file.attrs["cells"])
         history = StageHistory(
             segments=netcdf.names(file["segment"]),
             stages=netcdf.names(file["stage"]),
@@ -178,6 +275,16 @@ class Posterior:
             counts=netcdf.numbers(file["count"]),
             exposure_days=netcdf.numbers(file["exposure_days"]),
             starts=netcdf.numbers(file["starts"]),
+            attributes=tuple(attributes),
+            levels=tuple(map(tuple, levels)),
+            detail=Cells(
+                edges_days=tuple(edges),
+                covariates=tuple((name, tuple(classes)) for name, classes in covariates),
+                counts=netcdf.numbers(file["cell_count"]),
+                exposure_days=netcdf.numbers(file["cell_days"]),
+            )
+            if "cell_count" in file
+            else None,
         )
         return cls(
             history=history,
@@ -185,6 +292,10 @@ class Posterior:
             typical_by_chain=netcdf.numbers(file["typical"]),
             spread_by_chain=netcdf.numbers(file["spread"]) if "spread" in file else None,
             diverging=file["diverging"].to_numpy().astype(np.bool_),
+            more={
+                name: Quantity(tuple(dims), netcdf.numbers(file[name]))
+                for name, dims in json.loads(file.attrs["more"]).items()
+            },
             **json.loads(file.attrs["provenance"]),
         )
 
@@ -197,9 +308,19 @@ class Posterior:
         }
         if self.spread_by_chain is not None:
             variables["spread"] = (("chain", "draw", "move"), self.spread_by_chain)
+        for name, quantity in self.more.items():
+            variables[name] = (("chain", "draw", *quantity.dims), quantity.draws)
+        used = {dim for quantity in self.more.values() for dim in quantity.dims}
+        cells = self.history.cells
+        names = {
+            "later_bin": list(cells.bins[1:]),
+            "direction": list(DIRECTIONS),
+            **{f"class_{word(name)}": list(classes[1:]) for name, classes in cells.covariates},
+        }
         return xr.Dataset(
             variables,
-            coords={
+            coords={dim: labels for dim, labels in names.items() if dim in used}
+            | {
                 "segment": list(self.segments),
                 "origin": ("move", [origin for origin, _ in self.moves]),
                 "target": ("move", [target for _, target in self.moves]),

@@ -11,11 +11,14 @@ import numpy as np
 from journeysim.bayes.arviz_versions import import_arviz
 from journeysim.bayes.posterior import Posterior
 from journeysim.bayes.sampling import sample, versions
+from journeysim.bayes.stage_effects import DIRECTIONS, LogNormal, StageEffects, StagePriors
 from journeysim.errors import InputError
+from journeysim.stage_history import StageHistory
 
 if TYPE_CHECKING:
+    from journeysim.bayes.panel_density import PanelDensity
     from journeysim.bayes.stage_density import StageDensity
-    from journeysim.stage_history import StageHistory
+    from journeysim.panel_history import PanelHistory
 
 SDS_OF_90_PERCENT: Final = 1.6448536269514722
 """A normal variable is within so many standard deviations of its mean with probability 0.9."""
@@ -25,14 +28,16 @@ SDS_OF_90_PERCENT: Final = 1.6448536269514722
 class StageModel:
     """Competing hazards of the moves of each segment, log-normally pooled over segments.
 
-        counts[g, m] ~ Poisson(h[g, m] * days of segment g in the origin of m)
-        log h[g, m]  ~ Normal(mu[m], tau[m])
-        exp(mu[m])   ~ LogNormal(median 1 / typical_days)
-        tau[m]       ~ LogNormal(median segment_spread)
+        counts[cell, m] ~ Poisson(h[cell, m] * days of the cell in the origin of m)
+        log h[cell, m]  = mu[m] + deviation of the segment + steps up to the bin + factors of the covariate classes
+        exp(mu[m])      ~ LogNormal(median 1 / typical_days)
+        deviation[g, m] ~ Normal(0, tau[m]),  tau[m] ~ LogNormal(median segment_spread)
 
-    With one segment there is no tau and log h = mu. The prior of tau has no mass at zero, so that the posterior has no
-    funnel there (Chung et al. 2013). Each prior is given by its median and by the factor within which, up or down, it
-    puts 90% of its mass. `docs/stage-model.md` says what the model cannot represent.
+    Crossed attributes add an effect of each level to the deviation of the combination, each with its own tau. Steps and
+    factors are there where the history has bins and covariates. With one segment there is no deviation. The prior of
+    tau has no mass at zero, so that the posterior has no funnel there (Chung et al. 2013). Each prior is given by its
+    median and by the factor within which, up or down, it puts 90% of its mass. `docs/stage-model.md` has every formula
+    and says what the model cannot represent.
 
     Attributes
     ----------
@@ -40,12 +45,20 @@ class StageModel:
     typical_days_within : 90% of moves take between typical_days / this and typical_days * this; > 1
     segment_spread : standard deviation of log hazards between segments: 0.3 means that segments differ by some 30%; > 0
     segment_spread_within : as typical_days_within, for segment_spread; > 1
+    bin_factor_within : 90% of hazards change by less than this factor from one bin of time in stage to the next; > 1
+    covariate_factor_within : 90% of classes multiply the hazards of a direction by less than this factor; > 1
+    covariate_spread : standard deviation of a class's log factor between moves of one direction; > 0
+    covariate_spread_within : as typical_days_within, for covariate_spread; > 1
     """
 
     typical_days: float = 30.0
     typical_days_within: float = 100.0
     segment_spread: float = 0.3
     segment_spread_within: float = 3.2
+    bin_factor_within: float = 3.0
+    covariate_factor_within: float = 4.0
+    covariate_spread: float = 0.3
+    covariate_spread_within: float = 3.2
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -55,7 +68,7 @@ class StageModel:
 
     def fit(
         self,
-        history: StageHistory,
+        history: StageHistory | PanelHistory,
         *,
         seed: int,
         draws: int = 1000,
@@ -67,7 +80,8 @@ class StageModel:
 
         Parameters
         ----------
-        history : counts of moves and days at risk; a segment that never was in a stage gets the prior there
+        history : counts of moves and days at risk; a segment that never was in a stage gets the prior there. Or pairs
+            of visits, whose cost grows with the number of distinct intervals between them
         seed : same seed, same versions, same draws, on any number of cores; 0 <= seed < 2**64
         draws, warmup : per chain; at least 4 draws, which R-hat needs
         chains : at least 2, for only several can disagree
@@ -77,61 +91,180 @@ class StageModel:
         ------
         InputError : if a setting is out of its range, or the history has no move
         """
+        density: StageDensity | PanelDensity
+        panel = None if isinstance(history, StageHistory) else history
+        if not isinstance(history, StageHistory):
+            history = history.as_if_seen()
         _check_moves(history)
-        density = self._density(history)
+        effects = StageEffects.of(history, self.log_priors())
+        if panel is None:
+            density = self._density(effects)
+        else:
+            from journeysim.bayes.panel_density import PanelDensity
+
+            density = PanelDensity.of(panel, effects)
         drawn = sample(
             density, where="StageModel.fit", seed=seed, draws=draws, warmup=warmup, chains=chains, progress=progress
         )
-        mu, tau, log_hazard = density.parameters(drawn.points)
+        scales, shared, values = density.coordinates.parameters(drawn.points)
         return Posterior(
             history=history,
-            hazards_by_chain=np.exp(log_hazard),
-            typical_by_chain=np.exp(mu),
-            spread_by_chain=tau,
+            hazards_by_chain=np.exp(effects.log_hazards(values)),
+            typical_by_chain=np.exp(values[..., -1]),
+            spread_by_chain=scales[..., : len(history.moves)] if effects.segments.stop else None,
+            more=effects.named(scales, shared, values),
             diverging=drawn.diverging,
             priors=asdict(self),
             seed=seed,
             warmup=warmup,
             versions=versions(),
+            seen_at_visits=panel is not None,
         )
 
-    def pymc_model(self, history: StageHistory) -> Any:
+    def pymc_model(self, history: StageHistory | PanelHistory) -> Any:
         """The same model as a `pymc.Model`, to read, to vary and to check the compiled density against.
 
         Raises
         ------
         InputError : if the history has no move
         """
+        panel = None if isinstance(history, StageHistory) else history
+        if not isinstance(history, StageHistory):
+            history = history.as_if_seen()
         _check_moves(history)
         import_arviz()
         import pymc as pm
 
-        rate, spread = self._log_normal_priors()
-        counts, days = history.counts, history.exposure_days[:, history.origins]
-        coords = {"segment": history.segments, "move": [f"{origin} -> {target}" for origin, target in history.moves]}
+        priors, effects = self.log_priors(), StageEffects.of(history, self.log_priors())
+        cells = history.cells
+        coords: dict[str, Any] = {
+            "segment": history.segments,
+            "move": [f"{origin} -> {target}" for origin, target in history.moves],
+            "later_bin": cells.bins[1:],
+            "direction": DIRECTIONS,
+        }
+        direction = [DIRECTIONS.index(name) for name in history.directions]
         with pm.Model(coords=coords) as model:
-            mu = pm.Normal("mu", *rate, dims="move")
+            mu = pm.Normal("mu", priors.rate.mean, priors.rate.sd, dims="move")
+            mean = mu[None, :]
+            for a, attribute in enumerate(history.attributes):
+                model.add_coord(attribute, list(dict.fromkeys(levels[a] for levels in history.levels)))
+                spread = pm.LogNormal(f"tau_{attribute}", priors.spread.mean, priors.spread.sd, dims="move")
+                effect = pm.Normal(f"effect_{attribute}", 0, spread, dims=(attribute, "move"))
+                mean = mean + effect[effects.attribute_levels[:, a]]
             if len(history.segments) > 1:
-                tau = pm.LogNormal("tau", *spread, dims="move")
-                log_hazard = pm.Normal("log_hazard", mu, tau, dims=("segment", "move"))
+                tau = pm.LogNormal("tau", priors.spread.mean, priors.spread.sd, dims="move")
+                log_hazard = pm.Normal("log_hazard", mean, tau, dims=("segment", "move"))
             else:
-                log_hazard = pm.Deterministic("log_hazard", mu[None, :], dims=("segment", "move"))
+                log_hazard = pm.Deterministic("log_hazard", mean, dims=("segment", "move"))
+            eta = log_hazard[:, None, None, :]
+            if len(cells.edges_days) > 1:
+                step = pm.Normal("bin_step", 0, priors.bin_sd, dims=("later_bin", "move"))
+                since_entry = pm.math.concatenate([np.zeros((1, len(history.moves))), pm.math.cumsum(step, axis=0)])
+                eta = eta + since_entry[None, :, None, :]
+            sizes = [len(classes) for _, classes in cells.covariates]
+            of_combination = np.unravel_index(np.arange(int(np.prod(sizes, dtype=int))), sizes) if sizes else ()
+            for (name, classes), chosen in zip(cells.covariates, of_combination, strict=True):
+                model.add_coord(f"class {name}", classes[1:])
+                typical = pm.Normal(f"typical {name}", 0, priors.covariate_sd, dims=("direction", f"class {name}"))
+                between = pm.LogNormal(f"tau {name}", priors.covariate_spread.mean, priors.covariate_spread.sd)
+                factor = pm.Normal(f"factor {name}", typical[direction].T, between, dims=(f"class {name}", "move"))
+                with_reference = pm.math.concatenate([np.zeros((1, len(history.moves))), factor])
+                eta = eta + with_reference[chosen][None, None, :, :]
+            if panel is not None:
+                pm.Potential("visits", _log_likelihood_of_visits(panel, history, pm.math.exp(log_hazard)))
+                return model
             # Poisson, written out: it takes weighted counts, and cells without exposure, where nothing is learned.
-            pm.Potential("moves", (counts * log_hazard - days * pm.math.exp(log_hazard)).sum())
+            days = cells.exposure_days[..., history.origins]
+            pm.Potential("moves", (cells.counts * eta - days * pm.math.exp(eta)).sum())
         return model
 
-    def _density(self, history: StageHistory) -> StageDensity:
-        from journeysim.bayes.stage_density import LogNormal, StageDensity
-
-        rate, spread = self._log_normal_priors()
-        return StageDensity.of(history, rate=LogNormal(*rate), spread=LogNormal(*spread))
-
-    def _log_normal_priors(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """(mean, sd) of the logarithm of a typical rate, and of tau."""
-        return (
-            (-math.log(self.typical_days), math.log(self.typical_days_within) / SDS_OF_90_PERCENT),
-            (math.log(self.segment_spread), math.log(self.segment_spread_within) / SDS_OF_90_PERCENT),
+    def describe_priors(self) -> str:
+        """The priors in words, in days and factors."""
+        low, high = self.segment_spread / self.segment_spread_within, self.segment_spread * self.segment_spread_within
+        return "\n".join(
+            (
+                f"A move, were it the only one, typically takes {self.typical_days:g} days, 90% of moves between "
+                f"{self.typical_days / self.typical_days_within:.3g} and "
+                f"{self.typical_days * self.typical_days_within:.3g}.",
+                f"Segments typically differ by a factor of {math.exp(self.segment_spread):.2f}, probably between "
+                f"{math.exp(low):.2f} and {math.exp(high):.2f}.",
+                f"From one bin of time in stage to the next, 90% of hazards change by less than a factor of "
+                f"{self.bin_factor_within:g}.",
+                f"A class of a covariate multiplies the hazards of a direction of moves by less than "
+                f"{self.covariate_factor_within:g}, or divides them, with 90% probability; single moves differ from "
+                f"that by a factor of {math.exp(self.covariate_spread):.2f}.",
+            )
         )
+
+    def prior(self, history: StageHistory, *, seed: int, draws: int = 1000) -> Posterior:
+        """Draws of the hazards before any data, for the segments, stages and moves of a history, as one chain.
+
+        What `forecast(..., require_converged=False)` makes of them is what the priors say of conversion.
+        """
+        _check_moves(history)
+        effects = StageEffects.of(history, self.log_priors())
+        rng = np.random.default_rng(seed)
+        normal = rng.normal(size=(1, draws, len(effects.scale_prior)))
+        scales = np.exp(effects.scale_prior[:, 0] + effects.scale_prior[:, 1] * normal)
+        shared = effects.shared_sd * rng.normal(size=(1, draws, len(effects.shared_sd)))
+        nothing = np.zeros((1, draws, 1))
+        sd = np.where(effects.scale_of < 0, effects.sd, np.append(scales, nothing, -1)[..., effects.scale_of])
+        mean = np.where(effects.shared_of < 0, effects.mean, np.append(shared, nothing, -1)[..., effects.shared_of])
+        values = mean + sd * rng.normal(size=sd.shape)
+        return Posterior(
+            history=history,
+            hazards_by_chain=np.exp(effects.log_hazards(values)),
+            typical_by_chain=np.exp(values[..., -1]),
+            spread_by_chain=scales[..., : len(history.moves)] if effects.segments.stop else None,
+            more=effects.named(scales, shared, values),
+            diverging=np.zeros((1, draws), dtype=np.bool_),
+            priors=asdict(self),
+            seed=seed,
+            warmup=0,
+            versions=versions(),
+        )
+
+    def log_priors(self) -> StagePriors:
+        """The priors on the log scale, on which the model is normal."""
+
+        def within(factor: float) -> float:
+            return math.log(factor) / SDS_OF_90_PERCENT
+
+        return StagePriors(
+            rate=LogNormal(-math.log(self.typical_days), within(self.typical_days_within)),
+            spread=LogNormal(math.log(self.segment_spread), within(self.segment_spread_within)),
+            bin_sd=within(self.bin_factor_within),
+            covariate_sd=within(self.covariate_factor_within),
+            covariate_spread=LogNormal(math.log(self.covariate_spread), within(self.covariate_spread_within)),
+        )
+
+    def _density(self, effects: StageEffects) -> StageDensity:
+        from journeysim.bayes.stage_density import StageDensity
+
+        return StageDensity.of(effects)
+
+
+def _log_likelihood_of_visits(panel: PanelHistory, history: StageHistory, hazards: Any) -> Any:
+    """Log-likelihood of pairs of visits as a PyTensor expression of hazards (G, M)."""
+    import pytensor.tensor as pytensor_tensor
+
+    pt: Any = pytensor_tensor
+
+    n = len(history.stages) + 1
+    move = np.arange(len(history.moves))
+    into, out = np.zeros((2, len(move), n, n))
+    into[move, history.origins, history.targets] = 1.0
+    out[move, history.origins, history.origins] = 1.0
+    parts = []
+    for g, days in sorted({(int(g), float(t)) for g, t in zip(panel.segment, panel.interval_days, strict=True)}):
+        entering = pt.tensordot(hazards[g], into, axes=1)
+        P = pt.linalg.expm((entering - pt.tensordot(hazards[g], out, axes=1)) * days)
+        for at_once, p in ((False, P), (True, pt.dot(P, entering))):
+            k = np.flatnonzero((panel.segment == g) & (panel.interval_days == days) & (panel.exact == at_once))
+            if len(k):
+                parts.append((panel.weight[k] * pt.log(p[panel.origin[k], panel.target[k]])).sum())
+    return pt.stack(parts).sum()
 
 
 def _check_moves(history: StageHistory) -> None:
