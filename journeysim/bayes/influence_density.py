@@ -189,12 +189,6 @@ class InfluenceDensity:
             else np.zeros((*lead, n_segments, n_channels)),
         )
 
-    def influences(self, p: Parameters) -> FloatArray:
-        """(..., K) influence A of the contacts of each cell."""
-        d = self.observed
-        log_pull = p.log_pull[..., d.channel, d.place] + p.log_appeal[..., d.segment, d.channel]
-        return influence(np.exp(log_pull - d.repeat * p.repeat_loss[..., d.channel]))
-
     def _places(self) -> tuple[slice, slice, slice, slice, slice, slice]:
         n_segments, n_moves = self.observed.plain.shape
         c = self.n_channels
@@ -209,6 +203,13 @@ class InfluenceDensity:
         ends = np.cumsum(sizes).tolist()
         a, b, e, f, g, h = (slice(end - size, end) for end, size in zip(ends, sizes, strict=True))
         return a, b, e, f, g, h
+
+
+def product_of(pull: FloatArray) -> FloatArray:
+    """The product whose probability to act is `pull`: itself, up to where it bends."""
+    beyond = BENDS_AT + (1.0 - BENDS_AT) * (math.log(1.0 - BENDS_AT) - np.log1p(-pull))
+    product: FloatArray = np.where(pull < BENDS_AT, pull, beyond)
+    return product
 
 
 def influence(product: FloatArray) -> FloatArray:
