@@ -14,11 +14,12 @@ from journeysim.version import __version__
 if TYPE_CHECKING:
     from journeysim import worlds
     from journeysim.attribution import Attribution, RemovalEffect, TimeDecay, attribute, methods
-    from journeysim.bayes import Posterior, StageModel
+    from journeysim.bayes import InfluenceModel, InfluencePosterior, Posterior, StageModel
     from journeysim.errors import InputError
     from journeysim.event_map import EventMap, read_events
     from journeysim.events import EventLog
     from journeysim.forecasts import Forecast, forecast
+    from journeysim.influence_history import InfluenceHistory, to_influence_history
     from journeysim.interop import journeys_from_paths, read_paths
     from journeysim.journeys import Journeys, to_journeys
     from journeysim.log_directory import LogDirectory, scan_log
@@ -48,11 +49,12 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "attribution": ("Attribution", "RemovalEffect", "TimeDecay", "attribute", "methods"),
-    "bayes": ("Posterior", "StageModel"),
+    "bayes": ("InfluenceModel", "InfluencePosterior", "Posterior", "StageModel"),
     "errors": ("InputError",),
     "event_map": ("EventMap", "read_events"),
     "events": ("EventLog",),
     "forecasts": ("Forecast", "forecast"),
+    "influence_history": ("InfluenceHistory", "to_influence_history"),
     "interop": ("journeys_from_paths", "read_paths"),
     "journeys": ("Journeys", "to_journeys"),
     "log_directory": ("LogDirectory", "scan_log"),
@@ -88,6 +90,9 @@ __all__ = [
     "EventLog",
     "EventMap",
     "Forecast",
+    "InfluenceHistory",
+    "InfluenceModel",
+    "InfluencePosterior",
     "InputError",
     "Journeys",
     "LogDirectory",
@@ -127,6 +132,7 @@ __all__ = [
     "simulate_changes",
     "simulate_to",
     "staff_desk",
+    "to_influence_history",
     "to_journeys",
     "to_stage_history",
     "truth",

@@ -92,7 +92,9 @@ class InfluenceHistory:
             "contact_age": self.contact_cell.shape,
         }.items():
             if getattr(self, name).shape != expected:
-                raise InputError(f"InfluenceHistory: {name} has shape {getattr(self, name).shape}, expected {expected}.")
+                raise InputError(
+                    f"InfluenceHistory: {name} has shape {getattr(self, name).shape}, expected {expected}."
+                )
         if not (np.isfinite(self.contact_age) & (self.contact_age >= 0)).all():
             raise InputError("InfluenceHistory: contact_age must be finite and >= 0: a contact comes before its move.")
         if (self.plain_moves < 0).any():

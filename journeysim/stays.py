@@ -96,7 +96,9 @@ def to_stays(log: EventLog, *, by: str | None = None) -> Stays:
     stay_of_row = np.searchsorted(rows, at, side="right") - 1
     inside = (stay_of_row >= 0) & (who[rows[stay_of_row]] == who[at]) & kept[stay_of_row]
     at, stay_of_row = at[inside], stay_of_row[inside]
-    segment = np.zeros(log.n_customers, dtype=np.int64) if by is None else segment_codes(log, by, unknown="(unknown)")[0]
+    segment = (
+        np.zeros(log.n_customers, dtype=np.int64) if by is None else segment_codes(log, by, unknown="(unknown)")[0]
+    )
     return Stays(
         counts=counts,
         channels=channels,

@@ -126,7 +126,9 @@ class InfluenceModel:
             hazards_by_chain=np.exp(p.log_hazard),
             typical_by_chain=np.exp(p.log_typical),
             spread_by_chain=p.spread,
-            pull_by_chain=np.repeat(-np.expm1(-influence(np.exp(p.log_pull))), n_places // p.log_pull.shape[-1], axis=-1),
+            pull_by_chain=np.repeat(
+                -np.expm1(-influence(np.exp(p.log_pull))), n_places // p.log_pull.shape[-1], axis=-1
+            ),
             typical_pull_by_chain=np.exp(p.log_typical_pull),
             half_life_by_chain=np.exp(p.log_half_life),
             fatigue_by_chain=np.exp(-p.repeat_loss) if self.fatigue else None,
