@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 FIRST_AGE_DAYS: Final = 1e-4
 AGE_STEP: Final = 0.1
-"""Ages are kept on a grid of this step in log age; exp(-d a) between its points is cubic interpolation, which errs by at
-most 1.3e-5 for half-lives of 0.01 days and more (tests measure it)."""
+"""Ages are kept on a grid of this step in log age; exp(-d a) between its points is cubic interpolation, which errs by
+at most 1.3e-5 for half-lives of 0.01 days and more (tests measure it)."""
 MOST_INSTANT: Final = 0.01
 """Share of moves after contacts that may happen at the very instant of one."""
 

@@ -49,7 +49,7 @@ def simulate_log(truth, *, n_customers, horizon_days, contacts_per_day, rng):
         seen = [0, 0]
         while True:
             rows.append((customer, t, "stage", None, stage))
-            open_, until, t_contact = [], None, t
+            t_contact = t
             plain = [m for m, (origin, _) in enumerate(MOVES) if origin == stage]
             waits = rng.exponential(size=len(plain)) / truth.hazards[g, plain] if plain else np.array([math.inf])
             until, move = t + waits.min(), plain[waits.argmin()] if plain else None

@@ -243,7 +243,6 @@ def test_expected_causes_are_near_the_true_ones(posterior, log):
 def test_a_right_model_passes_its_checks_and_a_wrong_one_fails(posterior, stays):
     good = check_influence(posterior, stays, seed=1)
     assert good.p_value > FALSE_ALARM
-    assert good.moves["p_value"].min() > 0.0 or good.moves.height > 0
     assert good.moves["observed"].sum() == pytest.approx(good.moves["expected"].sum(), rel=0.15)
     wrong = replace(posterior, pull_by_chain=posterior.pull_by_chain * 0.1)
     bad = check_influence(wrong, stays, seed=1)
@@ -268,21 +267,18 @@ def test_settings_out_of_range_are_refused(settings, message):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "channel"), [("trap-companion", "brand_search"), ("trap-retargeting", "retargeting")])
-def test_packaged_traps_are_seen_through(name, channel, capsys):
-    """The accompanying channel's interval holds 0 where the removal effect of the same log does not; the others' not."""
+def test_packaged_traps_are_seen_through(name, channel):
+    """The model holds the truth of a channel that does next to nothing; the removal effect of the same log does not."""
     world = worlds.load(name)
     log = simulate(world, n_customers=20_000, horizon_days=90, seed=5)
     posterior = InfluenceModel().fit(to_influence_history(log, by="persona"), seed=1)
     posterior.require_converged()
     frame = posterior.summary().filter(pl.col("parameter") == "pull", pl.col("met") > 300)
-    removal = RemovalEffect().attribute(to_journeys(log)).to_polars()
-    with capsys.disabled():
-        print("\n", frame.filter(channel=channel), removal.filter(pl.col("channel") == channel))
     trap = {c.name: c for c in world.channels}[channel]
     for row in frame.filter(channel=channel).iter_rows(named=True):
-        true = trap.pull_in(row["stage"])
-        assert row["low"] <= true <= row["high"]
-    others = frame.filter(pl.col("channel") != channel)
-    assert (others["low"] > 0.05).all()
-    shares = expected_causes(posterior, seed=1).filter(cause=channel)
-    assert shares["low"].max() < 0.02
+        assert row["low"] <= trap.pull_in(row["stage"]) <= row["high"]
+        assert row["holds_none"] or trap.pull_in(row["stage"]) > 0
+    assert (frame.filter(pl.col("channel") != channel)["low"] > 0.05).all()
+    assert expected_causes(posterior, seed=1).filter(cause=channel)["low"].max() < 0.02
+    removal = RemovalEffect().attribute(to_journeys(log)).to_frame()
+    assert removal.filter(channel=channel)["share"].item() > 0.1

@@ -14,7 +14,7 @@ from journeysim.bayes.sampling import sample, versions
 from journeysim.errors import InputError
 
 if TYPE_CHECKING:
-    from journeysim.bayes.influence_density import InfluenceDensity, LogNormal
+    from journeysim.bayes.influence_density import InfluenceDensity, LogNormal, Priors
     from journeysim.bayes.influence_em import Start
     from journeysim.influence_history import InfluenceHistory
 
@@ -181,7 +181,7 @@ class InfluenceModel:
                 product *= pm.math.exp(log_appeal[d.segment, d.channel])
             influence = pt.switch(
                 product < BENDS_AT,
-                -pm.math.log1p(-pm.math.minimum(product, BENDS_AT)),
+                -pt.log1p(-pt.minimum(product, BENDS_AT)),
                 -math.log(1 - BENDS_AT) + (product - BENDS_AT) / (1 - BENDS_AT),
             )
             decay = math.log(2) / half_life
@@ -197,16 +197,11 @@ class InfluenceModel:
             pm.Potential("moves", pm.math.log(by_move).sum())
         return model
 
-    def _density(self, history: InfluenceHistory) -> tuple[InfluenceDensity, Start]:
-        from journeysim.bayes.influence_density import InfluenceDensity, Priors
-        from journeysim.bayes.influence_em import expectation_maximisation
+    def priors(self) -> Priors:
+        """The priors as means and standard deviations of logarithms, as the density takes them."""
+        from journeysim.bayes.influence_density import Priors
 
-        if not (history.pushed >= 0).any():
-            raise InputError("InfluenceModel: the history has no move that contacts could have caused.")
-        start = expectation_maximisation(
-            history, half_life_days=self.typical_half_life_days, pull_by_stage=self.pull_by_stage
-        )
-        priors = Priors(
+        return Priors(
             rate=_log_normal(1 / self.typical_days, self.typical_days_within),
             spread=_log_normal(self.segment_spread, self.segment_spread_within),
             pull=_log_normal(self.typical_pull, self.typical_pull_within),
@@ -214,8 +209,18 @@ class InfluenceModel:
             repeat_loss=self.repeat_loss,
             appeal_spread=self.appeal_spread,
         )
+
+    def _density(self, history: InfluenceHistory) -> tuple[InfluenceDensity, Start]:
+        from journeysim.bayes.influence_density import InfluenceDensity
+        from journeysim.bayes.influence_em import expectation_maximisation
+
+        if not (history.pushed >= 0).any():
+            raise InputError("InfluenceModel: the history has no move that contacts could have caused.")
+        start = expectation_maximisation(
+            history, half_life_days=self.typical_half_life_days, pull_by_stage=self.pull_by_stage
+        )
         density = InfluenceDensity.of(
-            history, priors, start, pull_by_stage=self.pull_by_stage, fatigue=self.fatigue, appeal=self.appeal
+            history, self.priors(), start, pull_by_stage=self.pull_by_stage, fatigue=self.fatigue, appeal=self.appeal
         )
         return density, start
 

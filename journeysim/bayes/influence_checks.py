@@ -39,8 +39,8 @@ class InfluenceCheck:
 
     Attributes
     ----------
-    moves : one row per pushed stage and number of contacts of the stay so far; columns stage, contacts, observed (pushed
-        moves), expected, low and high (central 90% of what the model would have produced), p_value (two-sided)
+    moves : one row per pushed stage and number of contacts of the stay so far; columns stage, contacts, observed
+        (pushed moves), expected, low and high (central 90% of what the model would have produced), p_value (two-sided)
     pit : (N,) 1 - exp(-rescaled time) of each stay in a pushed stage; uniform if the model is right
     p_value : of the hypothesis that `pit` is uniform (Kolmogorov and Smirnov)
     """
