@@ -190,7 +190,7 @@ class InfluenceModel:
             opened = influence[d.cell] * delta * pm.math.exp(-delta * d.age)
             of_move = np.repeat(np.arange(len(d.move)), np.diff(d.first))
             by_move = pt.exp(log_hazard.flatten()[d.move])
-            by_move = pt.subtensor.inc_subtensor(by_move[of_move], opened)
+            by_move = by_move[of_move].inc(opened)
             # Poisson, written out, as in StageModel; then contacts that led to nothing; then moves after contacts
             pm.Potential("plain", (d.plain * log_hazard - d.exposure * pm.math.exp(log_hazard)).sum())
             pm.Potential("contacts", -(influence * (d.contacts - to_come)).sum())

@@ -140,7 +140,7 @@ class InfluenceDensity:
     @property
     def n_dim(self) -> int:
         """Length of x."""
-        return self._places()[-1].stop
+        return int(self._places()[-1].stop)
 
     def __call__(self, x: FloatArray) -> tuple[float, FloatArray]:
         """Log density at x (n_dim,), up to a constant, and its gradient (n_dim,)."""

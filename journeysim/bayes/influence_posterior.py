@@ -227,13 +227,14 @@ class InfluencePosterior:
         """
         stages = self.history.stages
         everything = self._draws().merge(self._sample_stats())
-        everything = everything.assign(
-            count=(("segment", "move"), stages.counts),
-            exposure_days=(("segment", "stage"), stages.exposure_days),
-            starts=(("segment", "stage"), stages.starts),
+        observed: dict[str, Any] = {
+            "count": (("segment", "move"), stages.counts),
+            "exposure_days": (("segment", "stage"), stages.exposure_days),
+            "starts": (("segment", "stage"), stages.starts),
             # netCDF-3 has no integers of 64 bits; floats hold those that occur here exactly
             **{name: (dims, getattr(self.history, name).astype(np.float64)) for name, dims in _HISTORY.items()},
-        ).assign_coords(stage=list(stages.stages))
+        }
+        everything = everything.assign(observed).assign_coords(stage=list(stages.stages))
         provenance = {"priors": self.priors, "seed": self.seed, "warmup": self.warmup, "versions": self.versions}
         everything.attrs = {
             "format": FORMAT,

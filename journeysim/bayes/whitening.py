@@ -20,7 +20,7 @@ LEAST_CURVATURE: Final = 0.1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Whitened:
-    """log p(centre + scale @ z) as a function of z; the Jacobian is constant, so draws of z map to draws of x."""
+    """log p(centre + scale @ x) as a function of x; the Jacobian is constant, so draws of x map to draws of p."""
 
     density: Density
     centre: FloatArray
@@ -28,18 +28,18 @@ class Whitened:
 
     @property
     def n_dim(self) -> int:
-        """Length of z."""
+        """Length of x."""
         return len(self.centre)
 
-    def __call__(self, z: FloatArray) -> tuple[float, FloatArray]:
-        """Log density at z (n_dim,), up to a constant, and its gradient (n_dim,)."""
-        value, gradient = self.density(self.centre + self.scale @ z)
+    def __call__(self, x: FloatArray) -> tuple[float, FloatArray]:
+        """Log density at x (n_dim,), up to a constant, and its gradient (n_dim,)."""
+        value, gradient = self.density(self.centre + self.scale @ x)
         return value, self.scale.T @ gradient
 
-    def points(self, z: FloatArray) -> FloatArray:
-        """X at points z (..., n_dim)."""
-        x: FloatArray = self.centre + z @ self.scale.T
-        return x
+    def points(self, x: FloatArray) -> FloatArray:
+        """Points of the density itself, of points x (..., n_dim)."""
+        found: FloatArray = self.centre + x @ self.scale.T
+        return found
 
 
 def whitened(density: Density, start: FloatArray) -> Whitened:
