@@ -43,7 +43,7 @@ def pull_chart(
     stages = [stage for stage in posterior.pushed_stages if stage in met]
     row_of = {channel: row for row, channel in enumerate(reversed(posterior.channels))}
     figure = Figure(figsize=(2.2 + 2.6 * len(stages), 1.9 + 0.36 * len(row_of)), layout="constrained")
-    panels = figure.subplots(1, len(stages), sharey=True, squeeze=False)[0]
+    panels = figure.subplots(1, len(stages), sharex=True, sharey=True, squeeze=False)[0]
     for stage, axes in zip(stages, panels, strict=True):
         for row in range(0, len(row_of), 2):
             axes.axhspan(row - 0.5, row + 0.5, color=PALE, lw=0, zorder=0)
@@ -68,7 +68,7 @@ def pull_chart(
         figure.suptitle(_plain(title), x=0.01, ha="left", fontsize=12, weight="bold")
     figure.supxlabel("pull: probability that one contact, left alone, moves a customer on (90% interval)", fontsize=9)
     keys = [
-        Line2D([], [], color=BLUE, lw=2.2, marker="o", mec="white", label="it works"),
+        Line2D([], [], color=BLUE, lw=2.2, marker="o", mec="white", label="it moves customers"),
         Line2D([], [], color=ORANGE, lw=2.2, marker="o", mec="white", label="perhaps it does nothing"),
     ]
     if truth is not None:
