@@ -1,6 +1,6 @@
 """A picture of what contacts do: the pull of every channel in every stage, with its interval.
 
-Like `journeysim.plots`: the function returns a matplotlib `Figure` of its own and draws a table that can be had as data.
+Like `journeysim.plots`: the function returns a matplotlib `Figure` and draws a table that can be had as data.
 """
 
 from __future__ import annotations

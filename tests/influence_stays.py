@@ -118,7 +118,7 @@ def known_world(**changes):
                 "contacts_per_day": {"looking": 0.2, "choosing": 0.15},
                 "pull": {"looking": 0.08, "choosing": 0.12},
                 "half_life_days": 2,
-                "fatigue": 0.8,
+                "fatigue": 0.9,
             },
             {
                 "name": "shop",

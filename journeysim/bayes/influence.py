@@ -62,7 +62,7 @@ class InfluenceModel:
     typical_pull_within: float = 10.0
     typical_half_life_days: float = 3.0
     typical_half_life_within: float = 10.0
-    repeat_loss: float = 0.05
+    repeat_loss: float = 0.1
     appeal_spread: float = 0.3
     typical_days: float = 30.0
     typical_days_within: float = 100.0
