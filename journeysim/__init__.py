@@ -40,11 +40,21 @@ if TYPE_CHECKING:
         register,
         returns,
     )
-    from journeysim.bayes import Posterior, RetentionChange, RetentionModel, StageModel, to_cohorts, to_purchase_history
+    from journeysim.bayes import (
+        InfluenceModel,
+        InfluencePosterior,
+        Posterior,
+        RetentionChange,
+        RetentionModel,
+        StageModel,
+        to_cohorts,
+        to_purchase_history,
+    )
     from journeysim.errors import InputError
     from journeysim.event_map import EventMap, read_events
     from journeysim.events import EventLog
     from journeysim.forecasts import Forecast, forecast
+    from journeysim.influence_history import InfluenceHistory, to_influence_history
     from journeysim.interop import journeys_from_paths, read_paths
     from journeysim.journeys import Journeys, to_journeys
     from journeysim.log_directory import LogDirectory, scan_log
@@ -104,6 +114,8 @@ _HOMES = {
         "returns",
     ),
     "bayes": (
+        "InfluenceModel",
+        "InfluencePosterior",
         "Posterior",
         "RetentionChange",
         "RetentionModel",
@@ -120,6 +132,10 @@ _HOMES = {
     "forecasts": (
         "Forecast",
         "forecast",
+    ),
+    "influence_history": (
+        "InfluenceHistory",
+        "to_influence_history",
     ),
     "interop": (
         "journeys_from_paths",
@@ -198,6 +214,9 @@ __all__ = [
     "EventLog",
     "EventMap",
     "Forecast",
+    "InfluenceHistory",
+    "InfluenceModel",
+    "InfluencePosterior",
     "InputError",
     "Journeys",
     "LiftTest",
@@ -262,6 +281,7 @@ __all__ = [
     "simulate_to",
     "staff_desk",
     "to_cohorts",
+    "to_influence_history",
     "to_journeys",
     "to_panel_history",
     "to_purchase_history",

@@ -1,12 +1,16 @@
 """Bayesian models of journeys. Importing this loads neither PyMC, ArviZ nor a compiler; a fit loads what it needs."""
 
 from journeysim.bayes.diagnostics import Diagnostics
+from journeysim.bayes.influence import InfluenceModel
+from journeysim.bayes.influence_posterior import InfluencePosterior
 from journeysim.bayes.posterior import Posterior
 from journeysim.bayes.retention import RetentionChange, RetentionModel, to_cohorts, to_purchase_history
 from journeysim.bayes.stages import StageModel
 
 __all__ = [
     "Diagnostics",
+    "InfluenceModel",
+    "InfluencePosterior",
     "Posterior",
     "RetentionChange",
     "RetentionModel",
