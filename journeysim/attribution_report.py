@@ -8,13 +8,15 @@ import polars as pl
 
 from journeysim.attribution import UncertainAttribution, method_table
 from journeysim.attribution.cents import to_the_cent
-from journeysim.interval_plots import credit_chart
+from journeysim.interval_plots import calibration_chart, credit_chart
 from journeysim.markov_plots import order_chart
 from journeysim.plots import comparison_chart
 from journeysim.report import Report, Section, Table
 
 if TYPE_CHECKING:
-    from journeysim.attribution import Comparison
+    from collections.abc import Mapping
+
+    from journeysim.attribution import CalibratedAttribution, Comparison
     from journeysim.attribution.credit import Credit
 
 _FORMATS = {
@@ -96,6 +98,38 @@ def comparison_report(comparison: Comparison, *, source: str) -> Report:
         Section("All numbers", (), {}, (Table(pl.concat(amounts), "Credit by method and channel", _FORMATS),)),
     )
     return Report(f"Methods of attribution compared: {source}", summary, sections, _FOOTER)
+
+
+def calibrated_report(found: CalibratedAttribution, costs: Mapping[str, float] | None, *, source: str) -> Report:
+    """What channels cause before and after lift tests, and what that costs."""
+    point = found.attribution.point
+    summary = (
+        f"{point.total_conversions:,.6g} conversions, credited by {point.method}; {len(found.tests)} lift tests.",
+        "Caused: conversions that would be lost without the channel. They need not add up to the conversions.",
+    )
+    formats = dict.fromkeys(
+        ("credited", "before", "after", "after_value", "effect", "standard_error", "expected"), ",.1f"
+    )
+    formats |= {"after_share": "z.1%", "z_credit": "+.1f", "z_expected": "+.1f"}
+    effects = Table(_with_intervals(found.to_frame(), 0.9), "Conversions that each channel causes", formats)
+    tests = Table(found.tests_frame(), "What the tests found, in conversions of these journeys", formats)
+    money = []
+    if costs is not None:
+        caption = "Costs and returns of what each channel causes"
+        returns = found.returns(costs)
+        amounts = dict.fromkeys((name for name in returns.columns if name != "channel"), ",.2f")
+        money = [Table(_with_intervals(returns, 0.9), caption, amounts)]
+    sections = (
+        Section(
+            "What do channels cause?",
+            (),
+            {"Effects before and after the tests": calibration_chart(found)},
+            (effects, *money),
+        ),
+        Section("Do the tests agree with the credit?", (), {}, (tests,)),
+        Section("What to keep in mind", found.notes, {}, _of_methods(method_table().filter(method=point.method))),
+    )
+    return Report(f"Attribution with lift tests: {source}", summary, sections, _FOOTER)
 
 
 _TOLD = "Share of credit by channel"

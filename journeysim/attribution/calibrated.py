@@ -243,17 +243,15 @@ class CalibratedAttribution:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         table.add_column("channel", overflow="fold")
         table.add_column("credited", justify="right", no_wrap=True)
-        for head in ("caused,\nbefore tests", "caused,\nafter tests"):
-            table.add_column(head, justify="right", no_wrap=True)
-            table.add_column("90% interval", justify="right", no_wrap=True, style="dim")
-        table.add_column("of all\nconversions", justify="right", no_wrap=True)
+        for when in ("before", "after"):
+            table.add_column(f"caused {when} tests,\n90% interval", justify="right", no_wrap=True)
         table.add_column("tests", justify="right", no_wrap=True)
         for row in self.to_frame().iter_rows(named=True):
-            cells: list[str | Text] = [Text(row["channel"]), f"{row['credited']:{count}}"]
-            for name in ("before", "after"):
-                cells.append(f"{row[name]:{count}}")
-                cells.append(f"{row[name + '_low']:{count}} to {row[name + '_high']:{count}}")
-            table.add_row(*cells, f"{row['after_share']:.1%}", str(row["n_tests"] or ""))
+            caused = [
+                f"{row[when]:{count}}\n{row[when + '_low']:{count}} to {row[when + '_high']:{count}}"
+                for when in ("before", "after")
+            ]
+            table.add_row(Text(row["channel"]), f"{row['credited']:{count}}", *caused, str(row["n_tests"] or ""))
         settings = ", ".join(f"{name}={value}" for name, value in self.settings.items())
         n_tests = f"{len(self.tests)} lift test{'' if len(self.tests) == 1 else 's'}"
         title = f"What channels cause: credit by {point.method}, and {n_tests} ({settings})"
@@ -273,11 +271,11 @@ class CalibratedAttribution:
     def _tests_table(self, count: str) -> Table:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         table.add_column("test of", overflow="fold")
-        for head in ("period", "found, conversions", "credited", "off by"):
+        for head in ("period", "found", "credited", "off by"):
             table.add_column(head, justify="right", no_wrap=True)
-        table.add_column("the test finds")
+        table.add_column("the test finds", overflow="fold")
         for found in self.tests:
-            period = "" if found.test.period is None else f"{found.test.start} to {found.test.end}"
+            period = "" if found.test.period is None else f"{found.test.start} to\n{found.test.end}"
             table.add_row(
                 Text(found.test.channel),
                 period,

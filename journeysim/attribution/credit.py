@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from journeysim.attribution.base import Attribution
+    from journeysim.attribution.calibrated import CalibratedAttribution
     from journeysim.attribution.compare import Comparison
     from journeysim.attribution.money import Returns
     from journeysim.markov import OrderChoice
@@ -160,6 +161,22 @@ def comparison_record(comparison: Comparison) -> dict[str, Any]:
         "notes": comparison.notes,
         "distances": _finite(comparison.distances()),
         "rows": _finite(comparison.to_frame()),
+    }
+
+
+def calibrated_record(found: CalibratedAttribution, costs: Mapping[str, float] | None) -> dict[str, Any]:
+    """Effects before and after lift tests as a mapping that JSON can hold; numbers that are infinite are None."""
+    point = found.attribution.point
+    tests = found.tests_frame().with_columns(pl.col("start", "end").cast(pl.String))
+    return {
+        "method": point.method,
+        "settings": {**point.settings, **found.settings},
+        "totals": {"conversions": point.total_conversions, "untouched_conversions": point.untouched_conversions},
+        "effective_draws": found.effective_draws,
+        "notes": [*found.notes],
+        "tests": _finite(tests),
+        **({} if costs is None else {"returns": _finite(found.returns(costs))}),
+        "rows": _finite(found.to_frame()),
     }
 
 

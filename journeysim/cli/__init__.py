@@ -1,6 +1,6 @@
 """The command line: `app` is the application, every command has a file of its own."""
 
-from journeysim.cli import analyze, attribute, compare, demo, kpis, simulate, truth, whatif, worlds
+from journeysim.cli import analyze, attribute, calibrate, compare, demo, kpis, simulate, truth, whatif, worlds
 from journeysim.cli.app import app
 
 COMMANDS = (  # in the order of `--help`
@@ -10,6 +10,7 @@ COMMANDS = (  # in the order of `--help`
     truth.truth,
     attribute.attribute,
     compare.compare,
+    calibrate.calibrate,
     kpis.kpis,
     analyze.analyze,
 )

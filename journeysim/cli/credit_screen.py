@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -14,6 +15,7 @@ from journeysim.attribution.cents import to_the_cent
 from journeysim.attribution.credit import outside_note
 
 if TYPE_CHECKING:
+    import polars as pl
     from rich.console import RenderableType
 
     from journeysim.attribution.credit import Credit
@@ -32,6 +34,27 @@ def credit_screens(credit: Credit) -> list[RenderableType]:
     if credit.choice is not None:
         screens.append(Group(Text("Which order?", style="bold"), Text(str(credit.choice)), _curve(credit.choice)))
     return screens
+
+
+def incremental_returns(returns: pl.DataFrame) -> Table:
+    """What an incremental conversion costs and a unit of spend returns, after lift tests, with 90% intervals."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("channel", overflow="fold", min_width=10)
+    for head in ("cost", "per caused\nconversion", "90% interval", "return on\nspend", "90% interval"):
+        table.add_column(head, justify="right", no_wrap=True, style="dim" if "interval" in head else None)
+    for row in returns.iter_rows(named=True):
+        cells = [f"{row['cost']:,.2f}"]
+        for name in ("after_cost_per_conversion", "after_return_on_spend"):
+            low, high = (_amount(row[f"{name}_{end}"]) for end in ("low", "high"))
+            cells += [_amount(row[name]), "" if low == high else f"{low} to {high}"]
+        table.add_row(Text(row["channel"]), *cells)
+    return table
+
+
+def _amount(number: float | None) -> str:
+    if number is None:
+        return "–"
+    return "∞" if math.isinf(number) else f"{number:,.0f}" if abs(number) >= 100 else f"{number:,.2f}"
 
 
 def _uncertain(found: UncertainAttribution, level: float) -> Group:
