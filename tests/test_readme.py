@@ -41,7 +41,16 @@ def test_the_example_of_the_readme_runs_and_says_something(capsys):
 
 
 @pytest.mark.parametrize(
-    "page", ["logs.md", "forecasts.md", "kpis.md", "scale.md", "stage-model.md", "influence-model.md", "attribution-methods.md"]
+    "page",
+    [
+        "logs.md",
+        "forecasts.md",
+        "kpis.md",
+        "scale.md",
+        "stage-model.md",
+        "influence-model.md",
+        "attribution-methods.md",
+    ],
 )
 def test_the_examples_of_the_docs_run(page, capsys):
     for example in python_blocks(ROOT / "docs" / page):
