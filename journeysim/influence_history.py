@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numba import njit
 
 from journeysim.errors import InputError
 from journeysim.stays import Stays, to_stays
@@ -152,6 +151,8 @@ def to_influence_history(
 
 def influence_history(stays: Stays, *, pushes_to: Mapping[str, str] | None = None) -> InfluenceHistory:
     """As `to_influence_history`, from the stays of a log."""
+    from journeysim.stay_kernels import spread_over_ages  # compiled
+
     counts, n_channels = stays.counts, len(stays.channels)
     n_segments, n_stages = counts.exposure_days.shape
     pushed = _pushed_moves(counts, pushes_to or {})
@@ -189,7 +190,7 @@ def influence_history(stays: Stays, *, pushes_to: Mapping[str, str] | None = Non
         cells=cells,
         cell_contacts=np.bincount(cell, minlength=len(cells)).astype(np.float64),
         ages=ages,
-        age_weights=_spread(cell, age, ages, len(cells), FIRST_AGE_DAYS, AGE_STEP),
+        age_weights=spread_over_ages(cell, age, ages, len(cells), FIRST_AGE_DAYS, AGE_STEP),
         moves_after_contact=stays.segment[moves] * len(counts.moves) + pushed[stays.stage[moves]],
         first_contact=np.append(first, done.sum()).astype(np.int64),
         contact_cell=cell[done],
@@ -212,27 +213,3 @@ def _pushed_moves(counts: StageHistory, pushes_to: Mapping[str, str]) -> IntArra
         if ways:  # later stages in their order, then those that stand earlier
             pushed[s] = min(ways, key=lambda m: (counts.targets[m] < s, counts.targets[m]))
     return pushed
-
-
-@njit(cache=True, nogil=True)
-def _spread(
-    cell: IntArray, age: FloatArray, ages: FloatArray, n_cells: int, first_age: float, step: float
-) -> FloatArray:
-    """(K, Q) weights such that the sum over q of weight * f(ages[q]) is that of f(age) over the contacts of a cell.
-
-    Cubic (Lagrange) interpolation in log age; linear between 0 and `first_age`, where exp(-d a) is a straight line.
-    """
-    weights = np.zeros((n_cells, len(ages)))
-    for i in range(len(cell)):
-        if age[i] < first_age:
-            weights[cell[i], 0] += 1.0 - age[i] / first_age
-            weights[cell[i], 2] += age[i] / first_age
-            continue
-        x = np.log(age[i] / first_age) / step
-        j = min(int(x), len(ages) - 5)
-        t = x - j  # ages[j + 2] stands at 0, ages[j + 3] at 1
-        weights[cell[i], j + 1] += -t * (t - 1.0) * (t - 2.0) / 6.0
-        weights[cell[i], j + 2] += (t + 1.0) * (t - 1.0) * (t - 2.0) / 2.0
-        weights[cell[i], j + 3] += -(t + 1.0) * t * (t - 2.0) / 2.0
-        weights[cell[i], j + 4] += (t + 1.0) * t * (t - 1.0) / 6.0
-    return weights

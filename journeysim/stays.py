@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
 from journeysim.errors import InputError
 from journeysim.event_columns import KINDS
@@ -92,7 +91,9 @@ def to_stays(log: EventLog, *, by: str | None = None) -> Stays:
     channels = tuple(log.names_in("channel")[c] for c in used)
     at = np.flatnonzero(touch)
     channel = np.searchsorted(used, named[at])
-    repeat = _earlier_contacts(who[at], channel, len(channels))
+    from journeysim.stay_kernels import earlier_contacts  # compiled
+
+    repeat = earlier_contacts(who[at], channel, len(channels))
     stay_of_row = np.searchsorted(rows, at, side="right") - 1
     inside = (stay_of_row >= 0) & (who[rows[stay_of_row]] == who[at]) & kept[stay_of_row]
     at, stay_of_row = at[inside], stay_of_row[inside]
@@ -111,16 +112,3 @@ def to_stays(log: EventLog, *, by: str | None = None) -> Stays:
         contact_age=(until[stay_of_row] - when[at]) / US_PER_DAY,
         contact_repeat=repeat[inside],
     )
-
-
-@njit(cache=True, nogil=True)
-def _earlier_contacts(who: IntArray, channel: IntArray, n_channels: int) -> IntArray:
-    """(T,) number of earlier rows with the same customer and channel; rows are sorted by customer."""
-    earlier = np.empty(len(who), np.int64)
-    seen = np.zeros(n_channels, np.int64)
-    for i in range(len(who)):
-        if i > 0 and who[i] != who[i - 1]:
-            seen[:] = 0
-        earlier[i] = seen[channel[i]]
-        seen[channel[i]] += 1
-    return earlier

@@ -9,7 +9,8 @@ from influence_stays import START, known_world
 
 from journeysim import EventLog, simulate, to_influence_history
 from journeysim.errors import InputError
-from journeysim.influence_history import AGE_STEP, FIRST_AGE_DAYS, _spread, age_grid
+from journeysim.influence_history import AGE_STEP, FIRST_AGE_DAYS, age_grid
+from journeysim.stay_kernels import spread_over_ages
 from journeysim.stays import to_stays
 
 
@@ -79,7 +80,7 @@ def test_history_of_a_log_written_by_hand():
 def test_kept_ages_give_the_sum_of_every_fading_influence_within_the_stated_error():
     ages = 10 ** np.random.default_rng(1).uniform(-7, 2.5, 5000)
     grid = age_grid(ages.max())
-    weights = _spread(np.arange(len(ages)), ages, grid, len(ages), FIRST_AGE_DAYS, AGE_STEP)
+    weights = spread_over_ages(np.arange(len(ages)), ages, grid, len(ages), FIRST_AGE_DAYS, AGE_STEP)
     np.testing.assert_allclose(weights.sum(axis=1), 1.0, atol=1e-12)
     for half_life in (0.01, 0.3, 1.0, 7.0, 1000.0):
         decay = np.log(2) / half_life
