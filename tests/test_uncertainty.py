@@ -371,12 +371,6 @@ def test_a_value_needs_a_conversion(run):
         run(make([("a", 1, 1, 2), ("b", 0, 1, 7)]), seed=1)
 
 
-def test_a_chain_of_too_many_states_is_refused(monkeypatch, journeys):
-    monkeypatch.setattr("journeysim.attribution.posterior.DENSE_STATES", 3)
-    with pytest.raises(InputError, match=r"order 2 has \d states .* or bootstrap_attribution"):
-        posterior_attribution(journeys, seed=1, order=2)
-
-
 def test_draws_that_cannot_be_are_refused():
     point = attribute(make([("a", 1, 1, 2), ("b", 1, 1, 2)]))
     with pytest.raises(InputError, match="expected 2 or more draws of 3 channels"):
@@ -465,3 +459,14 @@ def test_the_examples_of_the_page_run(capsys):
     for block in blocks:
         exec(compile(block, DOC.name, "exec"), names)
     assert "draws of the posterior" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_a_swept_draw_is_the_same_chain_as_one_of_a_block(simulated, order):
+    counts = count_transitions(simulated, order)
+    rows, worth = _Rows.of(counts, 0.5, every_move=False), _Worth.of(simulated, counts)
+    for seed in range(5):
+        block = rows.draw(np.random.default_rng(seed), 1, worth).removal_effects()
+        swept = rows.swept(np.random.default_rng(seed), worth)
+        for name in ("p_conversion", "by_conversions", "by_value"):
+            np.testing.assert_allclose(getattr(swept, name), getattr(block, name), rtol=1e-9, atol=1e-11)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from journeysim.attribution.chain_draws import ChainDraws, DrawnEffects, blocks
 from journeysim.attribution.removal import RemovalEffect
@@ -18,7 +19,7 @@ from journeysim.attribution.uncertainty import (
 )
 from journeysim.errors import InputError
 from journeysim.markov import count_transitions
-from journeysim.markov.solving import DENSE_STATES
+from journeysim.markov.solving import by_sweeps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     IntArray = NDArray[np.int64]
 
 Support = Literal["observed", "all"]
+BATCH_STATES: Final = 50
+"""Up to so many states chains are inverted in blocks; of more, few moves are possible, and each is swept on its own."""
 
 
 def posterior_attribution(
@@ -53,8 +56,9 @@ def posterior_attribution(
     Parameters
     ----------
     seed : of the draws
-    order : touches that a state remembers; the chain may have up to 500 states
-    prior : pseudo-observations of each possible outcome of a row, >= 0; .5 is Jeffreys' prior, 0 adds nothing
+    order : touches that a state remembers; a draw of thousands of states takes some hundredths of a second
+    prior : pseudo-observations of each possible outcome of a row, >= 0; .5 is Jeffreys', 0 adds nothing. At higher
+        orders a row gets 2 x prior in all, shared out as the outcomes after its last channel are
     support : the outcomes that are possible. `observed`: the starts and moves that were seen, and from every state both
         ends (conversion and null, if seen anywhere). `all`: from any channel to any other, order 1 only; the prior then
         adds C + 1 outcomes to each row, which pulls channels with few visits towards each other
@@ -63,7 +67,7 @@ def posterior_attribution(
 
     Raises
     ------
-    InputError : nothing converts, a setting makes no sense, a value without a conversion, or too many states
+    InputError : nothing converts, a setting makes no sense, or a value without a conversion
 
     Source: Dirichlet posterior of a Markov chain, Strelioff, Crutchfield & Hubler 2007, Physical Review E 76:011106.
     """
@@ -81,18 +85,14 @@ def posterior_attribution(
     point = RemovalEffect(order).attribute(journeys)
     counts = count_transitions(journeys, order)
     n_states = len(counts.states)
-    if n_states > DENSE_STATES:
-        raise InputError(
-            f"posterior_attribution: order {order} has {n_states:,} states here, and each draw inverts a matrix of "
-            f"that size; up to {DENSE_STATES} are taken. Use a lower order, or bootstrap_attribution "
-            "(--interval-method bootstrap on the command line)."
-        )
     rows = _Rows.of(counts, prior, every_move=support == "all")
     worth = _Worth.of(journeys, counts)
     rng = np.random.default_rng(seed)
     done, parts = 0, []
-    for size in blocks(n_draws, n_states * n_states):
-        parts.append(rows.draw(rng, size, worth).removal_effects())
+    dense = n_states <= BATCH_STATES
+    for size in blocks(n_draws, n_states * n_states) if dense else [1] * n_draws:
+        drawn = rows.draw(rng, size, worth).removal_effects() if dense else rows.swept(rng, worth)
+        parts.append(drawn)
         done += size
         report(done)
     effects = DrawnEffects.join(parts)
@@ -128,6 +128,8 @@ class _Rows:
             sparse = counts.moves.tocoo()
             origins, targets = (np.asarray(axis, dtype=np.int64) for axis in sparse.coords)
             moves = sparse.data
+        if counts.order > 1:
+            return cls._backing_off(counts, prior, origins, targets, moves)
         return cls(
             contains=counts.contains,
             starts=np.where(seen, counts.starts + prior, 0.0),
@@ -136,6 +138,33 @@ class _Rows:
             moves=moves + prior,
             conversions=counts.conversions + prior,
             nulls=counts.nulls + (prior if counts.nulls.any() else 0.0),
+        )
+
+    @classmethod
+    def _backing_off(
+        cls, counts: TransitionCounts, prior: float, origins: IntArray, targets: IntArray, moves: FloatArray
+    ) -> _Rows:
+        """Rows of higher orders: 2 x prior pseudo-observations in all, shared out as what follows the last channel is.
+
+        Most states of a high order are rare. As many pseudo-observations for each outcome as at order 1 would make
+        what follows them nearly uniform, and move the posterior away from what was seen.
+
+        Source: MacKay & Peto 1995, Natural Language Engineering 1(3) (a Dirichlet prior around the lower order).
+        """
+        last, n_channels = counts.states[:, -1], len(counts.channels)
+        conversions, nulls = (np.bincount(last, ends, n_channels)[last] for ends in (counts.conversions, counts.nulls))
+        pairs = last[origins] * n_channels + last[targets]
+        onward = np.bincount(pairs, moves, n_channels**2)[pairs]
+        total = conversions + nulls + np.bincount(origins, onward, len(last))
+        mass = 2 * prior / total  # every state was visited, and its last channel then went on somewhere
+        return cls(
+            contains=counts.contains,
+            starts=counts.starts * (1 + 2 * prior / counts.starts.sum()),
+            origins=origins,
+            targets=targets,
+            moves=moves + mass[origins] * onward,
+            conversions=counts.conversions + mass * conversions,
+            nulls=counts.nulls + mass * nulls,
         )
 
     def draw(self, rng: np.random.Generator, n_draws: int, worth: _Worth) -> ChainDraws:
@@ -161,6 +190,37 @@ class _Rows:
             moves=moves,
             rewards=np.stack([p_conversion, value], axis=2),
         )
+
+    def swept(self, rng: np.random.Generator, worth: _Worth) -> DrawnEffects:
+        """Removal effects of one draw, by sweeps of its sparse chain."""
+        starts, moves = rng.standard_gamma(self.starts), rng.standard_gamma(self.moves)
+        conversions, nulls = rng.standard_gamma(self.conversions), rng.standard_gamma(self.nulls)
+        n_states = len(starts)
+        ends = conversions + nulls
+        total = np.bincount(self.origins, moves, n_states) + ends
+        some = np.where(ends > 0, ends, 1.0)
+        end_conversion = conversions / some
+        chain = _SparseDraw(
+            start=starts / starts.sum(),
+            moves=csr_array((moves / total[self.origins], (self.origins, self.targets)), shape=(n_states, n_states)),
+            p_end=ends / total,
+            end_conversion=end_conversion,
+            end_value=end_conversion * worth.draw(rng, 1)[0],
+        )
+        # one more column, of which nothing is removed, tells what the whole chain earns
+        removed = np.column_stack([np.zeros(n_states, dtype=np.bool_), self.contains])
+        earned = by_sweeps(chain, removed, np.array([chain.end_conversion.mean(), 1.0, abs(chain.end_value).mean()]))
+        return DrawnEffects.from_losses(earned[:1], (earned[:1] - earned[1:])[None])
+
+
+class _SparseDraw(NamedTuple):
+    """One drawn chain as the solvers see it."""
+
+    start: FloatArray
+    moves: Any
+    p_end: FloatArray
+    end_conversion: FloatArray
+    end_value: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
