@@ -22,6 +22,7 @@ from journeysim.attribution import (
     methods,
     posterior_attribution,
 )
+from journeysim.attribution.credit import outside_note
 from journeysim.cli.result_files import ENDINGS
 from journeysim.errors import InputError
 
@@ -290,15 +291,16 @@ def test_screens_fit_eighty_columns(command, log, monkeypatch, tmp_path):
 
 
 def test_credit_outside_its_own_interval_is_told(log):
-    text = run("attribute", log, "--intervals", "--draws", 50, "--order", 2, "--format", "json")
-    notes = json.loads(text)["notes"]
-    rows = pl.DataFrame(json.loads(text)["rows"])
-    outside = rows.filter((pl.col("share") < pl.col("share_low")) | (pl.col("share") > pl.col("share_high")))
-    (told,) = [note for note in notes if "outside its own" in note]
-    assert [name for name in outside["channel"] if name not in told] == []
+    heavy = posterior_attribution(to_journeys(read_log(log)), seed=1, n_draws=200, prior=2_000.0)
+    low, high = heavy.interval(0.9, of="share")
+    outside = (heavy.point.share < low) | (heavy.point.share > high)
+    (told,) = outside_note(heavy, 0.9)
+    assert outside.any()
+    assert [name for name, out in zip(heavy.channels, outside, strict=True) if out and name not in told] == []
     assert "the prior outweighs" in told
-    inside = json.loads(run("attribute", log, "--intervals", "--draws", 200, "--format", "json"))
-    assert not [note for note in inside["notes"] if "outside its own" in note]
+    for order in (1, 2, 3):
+        inside = run("attribute", log, "--intervals", "--draws", 200, "--order", order, "--format", "json")
+        assert not [note for note in json.loads(inside)["notes"] if "outside its own" in note]
 
 
 def test_compare_writes_every_format(paths, tmp_path):
