@@ -296,7 +296,9 @@ def test_credit_outside_its_own_interval_is_told(log):
     outside = (heavy.point.share < low) | (heavy.point.share > high)
     (told,) = outside_note(heavy, 0.9)
     assert outside.any()
-    assert [name for name, out in zip(heavy.channels, outside, strict=True) if out and name not in told] == []
+    named = [name for name in heavy.channels if name in told]  # of many, the first
+    assert named
+    assert outside[[heavy.channels.index(name) for name in named]].all()
     assert "the prior outweighs" in told
     for order in (1, 2, 3):
         inside = run("attribute", log, "--intervals", "--draws", 200, "--order", order, "--format", "json")
