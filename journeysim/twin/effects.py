@@ -55,12 +55,11 @@ class TwinEffects:
 
         Effects need not add up: two channels that could each have done it alone are both not missed.
         """
-        positive = np.maximum(self.effect.mean(axis=0), 0.0)
-        total = positive.sum()
-        return positive / total if total > 0 else positive
+        positive: FloatArray = np.maximum(self.effect.mean(axis=0), 0.0)
+        return positive / max(float(positive.sum()), np.finfo(float).tiny)
 
     def interval(self, level: float = LEVEL) -> FloatArray:
-        """(2, C) shortest interval of each effect; it begins at 0 where the data cannot tell the channel from nothing."""
+        """(2, C) shortest interval of each effect; it begins at 0 where the channel may as well do nothing."""
         return np.array(shortest_from_zero(np.maximum(self.effect, 0.0), level))
 
     def to_frame(self, level: float = LEVEL) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""What a world needs of a log beside moves and pulls: values of purchases, costs of contacts, the window, who bought."""
+"""What a world needs of a log beside moves and pulls: values, costs, the window, who bought."""
 
 from __future__ import annotations
 
