@@ -4,17 +4,34 @@ import numpy as np
 import pytest
 from influence_stays import known_world
 
-from journeysim import World, fit_world, incremental_effects, simulate, to_journeys, twin_attribution, worlds
+from journeysim import (
+    InfluenceModel,
+    Twin,
+    World,
+    fit_world,
+    incremental_effects,
+    simulate,
+    to_journeys,
+    twin_attribution,
+    worlds,
+)
 from journeysim.attribution import RemovalEffect, attribute
 from journeysim.errors import InputError
 from journeysim.events import EventLog
+from journeysim.influence_history import influence_history
 from journeysim.scenario import drop_channel
 from journeysim.scores import share_error
 from journeysim.stays import to_stays
 from journeysim.twin import to_ingredients
 from journeysim.twin.fit import _rates
 
-QUICK = {"draws": 250, "warmup": 300, "chains": 2}
+
+def quick_twin(log, by=None):
+    """A few draws: enough for worlds that are valid and near the log, too few for `fit_world` to trust."""
+    stays = to_stays(log, by=by)
+    model = InfluenceModel(fatigue=False, pull_by_stage=False)
+    posterior = model.fit(influence_history(stays), seed=1, draws=100, warmup=150, chains=2)
+    return Twin(posterior, to_ingredients(log, stays, by=by))
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +41,7 @@ def log():
 
 @pytest.fixture(scope="module")
 def twin(log):
-    return fit_world(log, by="persona", seed=1, **QUICK)
+    return quick_twin(log, by="persona")
 
 
 def test_a_world_drawn_is_saved_simulated_and_changed(twin):
@@ -74,7 +91,7 @@ def test_journeys_that_start_in_several_stages_get_a_first_stage(log):
     mixed = EventLog.from_frame(
         cut, start=log.start, end=log.end, stages=log.stages, purchase_stages=log.purchase_stages
     )
-    twin = fit_world(mixed, seed=1, **QUICK)
+    twin = quick_twin(mixed)
     world = twin.worlds(2, seed=1)[0][0]["all"]
     assert world.stage_names == ("start", "looking", "choosing", "bought")
     first = world.stages[0].moves_per_day
@@ -94,13 +111,15 @@ def test_effects_tell_the_accompanying_channel_and_repeat_to_the_bit(twin, log):
 
 
 def test_bad_arguments_are_refused(twin, log):
-    with pytest.raises(InputError, match="from 1 to 500"):
-        twin.worlds(501, seed=1)
+    with pytest.raises(InputError, match="from 1 to 200"):
+        twin.worlds(201, seed=1)
     with pytest.raises(InputError, match="fitted already"):
         twin_attribution(twin, seed=1, by="persona")
     with pytest.raises(InputError, match="n_worlds"):
         twin_attribution(twin, seed=1, n_worlds=1)
     frame = log.to_polars()
+    with pytest.raises(InputError, match="Not converged"):
+        fit_world(log, seed=1, draws=20, warmup=50, chains=2)
     with pytest.raises(InputError, match="no purchases"):
         fit_world(
             EventLog.from_frame(frame.filter(frame["kind"] != "purchase"), stages=log.stages,
@@ -112,7 +131,7 @@ def test_bad_arguments_are_refused(twin, log):
 def test_shares_are_four_times_nearer_to_the_truth_than_those_of_paths(name):
     world = worlds.load(name)
     log = simulate(world, n_customers=20_000, horizon_days=world.horizon_days, seed=1)
-    effects = twin_attribution(fit_world(log, seed=1, **QUICK), seed=1, n_worlds=100)
+    effects = twin_attribution(fit_world(log, seed=1), seed=1, n_worlds=100)
     true = incremental_effects(world, n_customers=400_000, horizon_days=world.horizon_days, seed=2)
     share = dict(zip(true.channels, true.share, strict=True))
     wanted = np.array([share[channel] for channel in effects.channels])
@@ -121,18 +140,15 @@ def test_shares_are_four_times_nearer_to_the_truth_than_those_of_paths(name):
         found = attribute(to_journeys(log), method)
         credited = dict(zip(found.channels, found.share, strict=True))
         of_paths = share_error(np.array([credited.get(channel, 0.0) for channel in effects.channels]), wanted)
-        print(f"{name}: twin {error:.3f}, {method} {of_paths:.3f}")
-        assert error <= of_paths / 4
+        assert error <= of_paths / 4, f"{name}: twin {error:.3f}, {method} {of_paths:.3f}"
 
 
 @pytest.mark.slow
 def test_the_accompanying_channel_holds_none_where_its_removal_effect_does_not():
     log = simulate(worlds.load("trap-companion"), n_customers=20_000, horizon_days=90, seed=1)
-    frame = twin_attribution(fit_world(log, seed=1, **QUICK), seed=1, n_worlds=100).to_frame()
+    frame = twin_attribution(fit_world(log, seed=1), seed=1, n_worlds=100).to_frame()
     row = frame.filter(frame["channel"] == "brand_search").row(0, named=True)
     removal = RemovalEffect().attribute(to_journeys(log)).to_frame()
     markov = removal.filter(removal["channel"] == "brand_search")["removal_effect"][0]
-    print(f"brand_search: truth 0, twin {row['effect']:.4f} ({row['effect_low']:.4f} to {row['effect_high']:.4f}), ")
-    print(f"Markov removal effect {markov:.3f}")
-    assert row["effect_high"] < 0.03 < markov
-    assert row["effect_low"] < 0.01
+    assert row["holds_none"], f"twin {row}, Markov removal effect {markov:.3f}"
+    assert row["effect_high"] < 0.03 < markov, f"twin {row}, Markov removal effect {markov:.3f}"
