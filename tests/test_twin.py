@@ -23,6 +23,7 @@ from journeysim.scenario import drop_channel
 from journeysim.scores import share_error
 from journeysim.stays import to_stays
 from journeysim.twin import to_ingredients
+from journeysim.twin.effects import without_noise
 from journeysim.twin.fit import _rates
 
 
@@ -108,6 +109,15 @@ def test_effects_tell_the_accompanying_channel_and_repeat_to_the_bit(twin, log):
     assert frame["channel"][-1] == "companion"
     np.testing.assert_array_equal(effects.effect, twin_attribution(twin, seed=3, n_worlds=20, n_customers=400).effect)
     assert effects.n_converted == to_ingredients(log, to_stays(log)).n_converted
+
+
+def test_known_noise_is_taken_out_and_noise_that_rules_is_left_in():
+    rng = np.random.default_rng(1)
+    true = rng.normal(0.2, 0.03, size=(20_000, 1))
+    for se, expected in ((0.02, 0.03), (0.04, 0.05)):
+        drawn = without_noise(true + rng.normal(0, se, true.shape), np.full(true.shape, se))
+        assert drawn.mean() == pytest.approx(0.2, abs=0.002)
+        assert drawn.std() == pytest.approx(expected, rel=0.04)  # a standard deviation of 20,000 draws errs by 0.5%
 
 
 def test_bad_arguments_are_refused(twin, log):

@@ -89,8 +89,8 @@ def twin_attribution(
     source: Twin | EventLog,
     *,
     seed: int,
-    n_worlds: int = 200,
-    n_customers: int = 4_000,
+    n_worlds: int = 100,
+    n_customers: int = 20_000,
     by: str | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> TwinEffects:
@@ -98,8 +98,8 @@ def twin_attribution(
 
     Each world simulates customers of its own, so that Monte Carlo errors are independent: they do not move the mean of
     the draws, but widen their spread, by a variance that is known from the paired differences of customers. It is taken
-    out: deviations from the mean are scaled by sqrt(max(V - mean(se²), 0) / V), V the variance of the draws. A note
-    says where it was more than half of V; then simulate more customers.
+    out: deviations from the mean are scaled by sqrt(1 - mean(se²) / V), V the variance of the draws. Where it is more
+    than half of V it is left in, since what remained would be a guess: the interval is too wide, and a note says so.
 
     Parameters
     ----------
@@ -126,20 +126,26 @@ def twin_attribution(
         if on_progress:
             on_progress(i + 1)
     spread, noise = effects.var(axis=0, ddof=1), (errors**2).mean(axis=0)
-    kept = np.sqrt(np.maximum(spread - noise, 0.0) / np.where(spread > 0, spread, 1.0))
-    mean = effects.mean(axis=0)
+    drawn = without_noise(effects, errors)
     noisy = [name for name, bad in zip(source.posterior.channels, noise > spread / 2, strict=True) if bad]
     notes = [
         "Effects are of switching off one channel at a time; they need not add up to 1, nor to the sum of a group's."
     ]
     if noisy:
         notes.append(
-            f"Of {', '.join(noisy)} more than half of the raw spread was Monte Carlo error, which was taken out; a "
-            "larger n_customers makes their intervals surer."
+            f"Of {', '.join(noisy)} more than half of the spread is Monte Carlo error, so it was left in: their "
+            "intervals are too wide. A larger n_customers makes them sharper."
         )
-    return TwinEffects(
-        source.posterior.channels, mean + kept * (effects - mean), errors, source.ingredients.n_converted, tuple(notes)
-    )
+    return TwinEffects(source.posterior.channels, drawn, errors, source.ingredients.n_converted, tuple(notes))
+
+
+def without_noise(effects: FloatArray, errors: FloatArray) -> FloatArray:
+    """(N, C) draws without the spread that their Monte Carlo errors add; as they are where that is more than half."""
+    spread, noise, mean = effects.var(axis=0, ddof=1), (errors**2).mean(axis=0), effects.mean(axis=0)
+    known = (noise <= spread / 2) & (spread > 0)
+    scale = np.where(known, np.sqrt(np.maximum(1.0 - noise / np.where(known, spread, 1.0), 0.0)), 1.0)
+    drawn: FloatArray = mean + scale * (effects - mean)
+    return drawn
 
 
 def _effects(
