@@ -50,7 +50,6 @@ def test_the_example_of_the_readme_runs_and_says_something(capsys):
         "stage-model.md",
         "retention-model.md",
         "attribution-methods.md",
-        "digital-twin.md",
     ],
 )
 def test_the_examples_of_the_docs_run(page, capsys):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from influence_stays import known_world
+from test_readme import ROOT, python_blocks
 
 from journeysim import (
     InfluenceModel,
@@ -162,3 +163,10 @@ def test_the_accompanying_channel_holds_none_where_its_removal_effect_does_not()
     markov = removal.filter(removal["channel"] == "brand_search")["removal_effect"][0]
     assert row["holds_none"], f"twin {row}, Markov removal effect {markov:.3f}"
     assert row["effect_high"] < 0.03 < markov, f"twin {row}, Markov removal effect {markov:.3f}"
+
+
+@pytest.mark.slow
+def test_the_example_of_the_docs_runs(capsys):
+    (example,) = python_blocks(ROOT / "docs" / "digital-twin.md")
+    exec(compile(example, "digital-twin.md", "exec"), {})
+    assert "twin of all" in capsys.readouterr().out
