@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from journeysim.spec import World
     from journeysim.stage_covariates import ContactCount, ContactRecency, PainMet, Satisfaction
     from journeysim.stage_history import StageHistory, to_stage_history
+    from journeysim.twin import Twin, TwinEffects, fit_world, twin_attribution, worlds_from
 
 _HOMES = {
     "attribution": (
@@ -200,6 +201,13 @@ _HOMES = {
         "StageHistory",
         "to_stage_history",
     ),
+    "twin": (
+        "Twin",
+        "TwinEffects",
+        "fit_world",
+        "twin_attribution",
+        "worlds_from",
+    ),
 }
 _MODULES = ("worlds",)
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -236,6 +244,8 @@ __all__ = [
     "StageModel",
     "TimeDecay",
     "Truth",
+    "Twin",
+    "TwinEffects",
     "UncertainAttribution",
     "World",
     "__version__",
@@ -254,6 +264,7 @@ __all__ = [
     "costs_of",
     "drift",
     "drop_channel",
+    "fit_world",
     "fix_pain_point",
     "forecast",
     "improve_stage",
@@ -287,8 +298,10 @@ __all__ = [
     "to_purchase_history",
     "to_stage_history",
     "truth",
+    "twin_attribution",
     "undo",
     "worlds",
+    "worlds_from",
     "write_csv",
     "write_log",
 ]

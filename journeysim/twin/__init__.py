@@ -1,0 +1,7 @@
+"""The digital twin: a posterior of worlds fitted to a log, and what each channel does in them."""
+
+from journeysim.twin.effects import TwinEffects, twin_attribution
+from journeysim.twin.fit import Twin, fit_world, worlds_from
+from journeysim.twin.ingredients import Ingredients, to_ingredients
+
+__all__ = ["Ingredients", "Twin", "TwinEffects", "fit_world", "to_ingredients", "twin_attribution", "worlds_from"]

@@ -1,0 +1,172 @@
+"""The digital twin: worlds drawn from a fitted log, and the effects of channels in them."""
+
+import numpy as np
+import pytest
+from influence_stays import known_world
+from test_readme import ROOT, python_blocks
+
+from journeysim import (
+    InfluenceModel,
+    Twin,
+    World,
+    fit_world,
+    incremental_effects,
+    simulate,
+    to_journeys,
+    twin_attribution,
+    worlds,
+)
+from journeysim.attribution import RemovalEffect, attribute
+from journeysim.errors import InputError
+from journeysim.events import EventLog
+from journeysim.influence_history import influence_history
+from journeysim.scenario import drop_channel
+from journeysim.scores import share_error
+from journeysim.stays import to_stays
+from journeysim.twin import to_ingredients
+from journeysim.twin.effects import without_noise
+from journeysim.twin.fit import _rates
+
+
+def quick_twin(log, by=None):
+    """A few draws: enough for worlds that are valid and near the log, too few for `fit_world` to trust."""
+    stays = to_stays(log, by=by)
+    model = InfluenceModel(fatigue=False, pull_by_stage=False)
+    posterior = model.fit(influence_history(stays), seed=1, draws=100, warmup=150, chains=2)
+    return Twin(posterior, to_ingredients(log, stays, by=by))
+
+
+@pytest.fixture(scope="module")
+def log():
+    return simulate(known_world(), n_customers=1500, horizon_days=60, seed=1)
+
+
+@pytest.fixture(scope="module")
+def twin(log):
+    return quick_twin(log, by="persona")
+
+
+def test_a_world_drawn_is_saved_simulated_and_changed(twin):
+    drawn, shares = twin.worlds(3, seed=1)
+    assert len(drawn) == 3
+    assert shares.shape == (3, 2)
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    for by_segment in drawn:
+        assert tuple(by_segment) == ("keen", "slow")
+        for world in by_segment.values():
+            assert World.from_yaml(world.to_yaml()) == world
+            assert world.stage_names == ("looking", "choosing", "bought")
+            assert simulate(world, n_customers=20, seed=1, horizon_days=60).n_customers == 20
+            changed = drop_channel("mail").apply(world)
+            assert not next(c for c in changed.channels if c.name == "mail").active
+    again, _ = twin.worlds(3, seed=1)
+    assert again == drawn
+
+
+def test_worlds_are_drawn_around_what_the_log_says(twin):
+    drawn, _ = twin.worlds(100, seed=2)
+    history = twin.posterior.history
+    counts = history.stages
+    for g, segment in enumerate(twin.segments):
+        mail = [w[segment].channels[history.channels.index("mail")].contacts_per_day["looking"] for w in drawn]
+        seen = history.contacts[g, 0, history.channels.index("mail")]
+        rate = seen / counts.exposure_days[g, 0]
+        # a mean of 100 gamma draws: 5.5 standard errors, and less than 1% for the prior's half a contact
+        assert abs(np.mean(mail) / rate - 1) < 5.5 / np.sqrt(100 * seen) + 0.01
+        medians = [w[segment].basket.median for w in drawn]
+        assert abs(np.log(np.mean(medians) / np.exp(twin.ingredients.log_mean[g]))) < 0.1
+
+
+def test_a_channel_nobody_met_in_a_stage_is_never_met_there_and_thin_segments_borrow():
+    contacts = np.array([[[400.0, 0.0]], [[0.0, 0.0]]])
+    rates = _rates(contacts, np.array([[100.0], [0.0]]), 20_000, np.random.default_rng(1))
+    assert not rates[..., 1].any()
+    assert rates[:, 0, 0, 0].mean() == pytest.approx(4.0, rel=0.01)
+    assert rates[:, 1, 0, 0].mean() == pytest.approx(4.0, rel=0.07)  # sd is sqrt(2) means
+    assert rates[:, 1, 0, 0].std() > 10 * rates[:, 0, 0, 0].std()
+
+
+def test_journeys_that_start_in_several_stages_get_a_first_stage(log):
+    frame = log.to_polars()
+    late = frame.filter(frame["stage"] == "choosing")["customer"].unique().sort().head(300)
+    cut = frame.filter(~(frame["customer"].is_in(late.to_list()) & (frame["stage"] == "looking")))
+    mixed = EventLog.from_frame(
+        cut, start=log.start, end=log.end, stages=log.stages, purchase_stages=log.purchase_stages
+    )
+    twin = quick_twin(mixed)
+    world = twin.worlds(2, seed=1)[0][0]["all"]
+    assert world.stage_names == ("start", "looking", "choosing", "bought")
+    first = world.stages[0].moves_per_day
+    starts = twin.posterior.history.stages.starts[0]
+    share = first["choosing"] / sum(first.values())
+    assert share == pytest.approx(starts[1] / starts.sum(), abs=0.06)  # five standard deviations of the Dirichlet
+
+
+def test_effects_tell_the_accompanying_channel_and_repeat_to_the_bit(twin, log):
+    effects = twin_attribution(twin, seed=3, n_worlds=20, n_customers=400)
+    frame = effects.to_frame()
+    assert set(frame["channel"]) == {"mail", "shop", "companion"}
+    np.testing.assert_allclose(frame["share"].sum(), 1)
+    assert frame["channel"][-1] == "companion"
+    np.testing.assert_array_equal(effects.effect, twin_attribution(twin, seed=3, n_worlds=20, n_customers=400).effect)
+    assert effects.n_converted == to_ingredients(log, to_stays(log)).n_converted
+
+
+def test_known_noise_is_taken_out_and_noise_that_rules_is_left_in():
+    rng = np.random.default_rng(1)
+    true = rng.normal(0.2, 0.03, size=(20_000, 1))
+    for se, expected in ((0.02, 0.03), (0.04, 0.05)):
+        drawn = without_noise(true + rng.normal(0, se, true.shape), np.full(true.shape, se))
+        assert drawn.mean() == pytest.approx(0.2, abs=0.002)
+        assert drawn.std() == pytest.approx(expected, rel=0.04)  # a standard deviation of 20,000 draws errs by 0.5%
+
+
+def test_bad_arguments_are_refused(twin, log):
+    with pytest.raises(InputError, match="from 1 to 200"):
+        twin.worlds(201, seed=1)
+    with pytest.raises(InputError, match="fitted already"):
+        twin_attribution(twin, seed=1, by="persona")
+    with pytest.raises(InputError, match="n_worlds"):
+        twin_attribution(twin, seed=1, n_worlds=1)
+    frame = log.to_polars()
+    with pytest.raises(InputError, match="Not converged"):
+        fit_world(log, seed=1, draws=20, warmup=50, chains=2)
+    with pytest.raises(InputError, match="no purchases"):
+        fit_world(
+            EventLog.from_frame(frame.filter(frame["kind"] != "purchase"), stages=log.stages,
+                                purchase_stages=log.purchase_stages), seed=1)  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["trap-companion", "trap-retargeting", "trap-hidden-persona"])
+def test_shares_are_four_times_nearer_to_the_truth_than_those_of_paths(name):
+    world = worlds.load(name)
+    log = simulate(world, n_customers=20_000, horizon_days=world.horizon_days, seed=1)
+    effects = twin_attribution(fit_world(log, seed=1), seed=1, n_worlds=100)
+    true = incremental_effects(world, n_customers=400_000, horizon_days=world.horizon_days, seed=2)
+    share = dict(zip(true.channels, true.share, strict=True))
+    wanted = np.array([share[channel] for channel in effects.channels])
+    error = share_error(effects.share, wanted)
+    for method in ("markov", "last_touch"):
+        found = attribute(to_journeys(log), method)
+        credited = dict(zip(found.channels, found.share, strict=True))
+        of_paths = share_error(np.array([credited.get(channel, 0.0) for channel in effects.channels]), wanted)
+        assert error <= of_paths / 4, f"{name}: twin {error:.3f}, {method} {of_paths:.3f}"
+
+
+@pytest.mark.slow
+def test_the_accompanying_channel_holds_none_where_its_removal_effect_does_not():
+    log = simulate(worlds.load("trap-companion"), n_customers=20_000, horizon_days=90, seed=1)
+    frame = twin_attribution(fit_world(log, seed=1), seed=1, n_worlds=100).to_frame()
+    row = frame.filter(frame["channel"] == "brand_search").row(0, named=True)
+    removal = RemovalEffect().attribute(to_journeys(log)).to_frame()
+    markov = removal.filter(removal["channel"] == "brand_search")["removal_effect"][0]
+    assert row["holds_none"], f"twin {row}, Markov removal effect {markov:.3f}"
+    assert row["effect_high"] < 0.03 < markov, f"twin {row}, Markov removal effect {markov:.3f}"
+
+
+@pytest.mark.slow
+def test_the_example_of_the_docs_runs(capsys):
+    (example,) = python_blocks(ROOT / "docs" / "digital-twin.md")
+    exec(compile(example, "digital-twin.md", "exec"), {})
+    assert "twin of all" in capsys.readouterr().out
