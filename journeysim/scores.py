@@ -29,8 +29,9 @@ def share_error(share: FloatArray, truth: FloatArray) -> float:
 def crps(draws: FloatArray, truth: FloatArray) -> FloatArray:
     """Continuous ranked probability score of the distribution of draws (N, ...) at what came true (...); 0 is best.
 
-    E|X - truth| - E|X - X'| / 2, exact for these draws, by sorting: in the units of the truth, and equal to the absolute
-    error where all draws are the same. It is proper: nobody gains by seeming surer, or less sure, than they are.
+    E|X - truth| - E|X - X'| / 2, exact for these draws, by sorting: in the units of the truth, and equal to the
+    absolute error where all draws are the same. It is proper: nobody gains by seeming surer, or less sure, than they
+    are.
 
     Source: Gneiting & Raftery (2007), Strictly proper scoring rules, prediction, and estimation, JASA 102, eq. 21.
     """

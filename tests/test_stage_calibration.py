@@ -2,7 +2,7 @@
 
 Simulation-based calibration (Talts et al. 2018): truths are drawn from the prior and data from the truths; then the
 rank of a truth among its posterior's draws is uniform, and a 90% interval holds 90% of the truths, for any prior and
-any size of data. Counts in cells are Poisson and pairs of visits multinomial, which are the likelihoods that are fitted.
+any size of data. Counts in cells are Poisson and pairs of visits multinomial: the likelihoods that are fitted.
 
     python tests/test_stage_calibration.py          prints the table of docs/stage-model.md
 """
@@ -47,10 +47,18 @@ def template(kind):
             for index in np.indices((2, len(STAGES), len(STAGES) + 1, len(INTERVALS_DAYS)), dtype=np.int64)
         )
         return PanelHistory(
-            segments=("a", "b"), stages=STAGES, purchase_stages=("purchase",), moves=(*MOVES, ("purchase", "awareness")),
-            segment=g, origin=i, target=j, interval_days=np.array(INTERVALS_DAYS)[t], weight=np.ones(len(g)),
-            exact=np.zeros(len(g), dtype=bool), starts=np.array([[10.0, 0.0, 0.0]] * 2),
-        )  # fmt: skip
+            segments=("a", "b"),
+            stages=STAGES,
+            purchase_stages=("purchase",),
+            moves=(*MOVES, ("purchase", "awareness")),
+            segment=g,
+            origin=i,
+            target=j,
+            interval_days=np.array(INTERVALS_DAYS)[t],
+            weight=np.ones(len(g)),
+            exact=np.zeros(len(g), dtype=bool),
+            starts=np.array([[10.0, 0.0, 0.0]] * 2),
+        )
     edges, classes = (0.0, 2.0, 7.0) if kind == "bins" else (0.0,), CLASSES if kind == "covariates" else ()
     n_segments, n_classes = 6 if kind == "crossed" else 3, 6 if classes else 1
     shape = (n_segments, len(edges), n_classes)
@@ -112,7 +120,8 @@ def quantities(posterior):
     found = {
         f"hazard {g} {b} {z} {m}": hazards[:, g, b, z, m]
         for g, b, z, m in (
-            (0, 0, 0, 0), (1, n_bins - 1, 0, 2), (n_segments - 1, 0, n_classes - 1, 3), (0, n_bins - 1, n_classes - 1, 5)
+            (0, 0, 0, 0), (1, n_bins - 1, 0, 2), (n_segments - 1, 0, n_classes - 1, 3),
+            (0, n_bins - 1, n_classes - 1, 5),
         )
     }  # fmt: skip
     for m in (0, n_moves - 1):

@@ -13,7 +13,7 @@ from journeysim.bayes import StageModel
 from journeysim.scores import crps
 from journeysim.stage_history import StageHistory
 
-N_WORLDS = 20
+N_WORLDS = 40
 N_SEGMENTS = 6
 N_NEW = 400
 
@@ -69,11 +69,11 @@ def scores(n_customers=40, seed=3):
 
 @pytest.mark.slow
 def test_partial_pooling_predicts_better_than_none_and_than_complete_pooling():
-    """Paired over independent worlds: a t-test that finds no difference fails; by luck it finds one at 1e-4."""
+    """Paired over independent worlds: a t-test that finds no difference fails; by luck it finds one at 1e-3."""
     for what, by in scores().items():
         for other in ("none", "complete"):
             p = stats.ttest_1samp(by[other] - by["partial"], 0, alternative="greater").pvalue
-            assert p < 1e-4, f"{what}: {by['partial'].mean():.4f} against {by[other].mean():.4f} ({other}), p {p:.1e}"
+            assert p < 1e-3, f"{what}: {by['partial'].mean():.4f} against {by[other].mean():.4f} ({other}), p {p:.1e}"
 
 
 if __name__ == "__main__":

@@ -34,8 +34,8 @@ class StageCheck:
     ----------
     moves : a row per segment and move; columns segment, origin, target, observed (moves made), mean, low, high (central
         90% of what the model would have produced) and p_value (two-sided)
-    days : a row per segment, stage that is ever left, and later bin of the history; columns segment, stage, days, observed (share of stays
-        that last longer, were none cut off: Nelson & Aalen), mean, low, high, p_value
+    days : a row per segment, stage that is ever left, and later bin of the history; columns segment, stage, days,
+        observed (share of stays that last longer, were none cut off: Nelson & Aalen), mean, low, high, p_value
     p_value : chance that the model would be as far from its own expectation as the moves are, over all cells together
         (chi-square discrepancy; Gelman, Meng & Stern 1996, Statistica Sinica 6)
     """
@@ -111,7 +111,8 @@ def check_stages(posterior: Posterior, history: StageHistory, *, seed: int, draw
         return np.asarray(np.exp(-np.swapaxes(left, -1, -2)))
 
     n_edges = len(width)
-    told = (days.sum(axis=1) > 0) & of_stage.any(axis=0)  # (G, S) stages that somebody was in and that are ever left
+    # (G, S) stages that somebody was in and that are ever left
+    told = (days.sum(axis=1) > 0) & (of_stage.sum(axis=0) > 0)
     stay = {
         "segment": np.repeat(history.segments, n_stages * n_edges),
         "stage": np.tile(np.repeat(history.stages, n_edges), n_segments),
@@ -149,7 +150,7 @@ def waiting_time_pit(posterior: Posterior, log: EventLog, *, by: str | None = No
             raise InputError(f"waiting_time_pit: the posterior has {what} {list(mine)}, the log {list(theirs)}.")
     leaving = np.zeros((len(posterior.moves), len(posterior.stages)))
     leaving[np.arange(len(leaving)), posterior.history.origins] = 1.0
-    kept = leaving.any(axis=0)[stage]
+    kept = leaving.sum(axis=0)[stage] > 0
     segment, stage, days, moved = segment[kept], stage[kept], days[kept], moved[kept]
     begins = np.array(posterior.edges_days)
     spent = np.clip(days[:, None] - begins, 0.0, np.append(np.diff(begins), np.inf))  # (n, B) days in each bin
