@@ -50,17 +50,17 @@ class StageCheck:
         if self.p_value >= MIN_P_VALUE:
             return f"The model describes moves and days in stage (p {self.p_value:.2g})."
         said = [f"The model does not describe the moves (p {self.p_value:.2g})."]
-        for move in self._worst(self.moves):
-            said.append(
-                f"Segment {move['segment']!r} went {move['origin']} -> {move['target']} {move['observed']:,.0f} times, "
-                f"expected were {move['low']:,.0f} to {move['high']:,.0f}."
-            )
-        for stay in self._worst(self.days):
-            said.append(
-                f"{stay['observed']:.0%} of segment {stay['segment']!r} stay in {stay['stage']} for more than "
-                f"{stay['days']:g} days, expected were {stay['low']:.0%} to {stay['high']:.0%}: fit a history with "
-                "bins_days='auto'."
-            )
+        said += [
+            f"Segment {row['segment']!r} went {row['origin']} -> {row['target']} {row['observed']:,.0f} times, "
+            f"expected were {row['low']:,.0f} to {row['high']:,.0f}."
+            for row in self._worst(self.moves)
+        ]
+        said += [
+            f"{row['observed']:.0%} of segment {row['segment']!r} stay in {row['stage']} for more than "
+            f"{row['days']:g} days, expected were {row['low']:.0%} to {row['high']:.0%}: fit a history with "
+            "bins_days='auto'."
+            for row in self._worst(self.days)
+        ]
         return " ".join([*said, "Split segments that differ inside, or add covariates."])
 
     @staticmethod
