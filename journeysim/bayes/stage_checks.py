@@ -82,7 +82,7 @@ def check_stages(posterior: Posterior, history: StageHistory, *, seed: int, draw
     """
     import polars as pl
 
-    hazards = hazards_in(posterior, history, draws=draws)  # (N, G, B, Z, M)
+    hazards = hazards_in(posterior, history, evenly(len(posterior.hazards), draws))  # (N, G, B, Z, M)
     cells = history.cells
     at_risk = cells.exposure_days[..., history.origins]
     expected = hazards * at_risk
@@ -164,8 +164,8 @@ def waiting_time_pit(posterior: Posterior, log: EventLog, *, by: str | None = No
     return np.asarray(np.where(moved, left, left + u * (1.0 - left)))
 
 
-def hazards_in(posterior: Posterior, history: StageHistory, *, draws: int) -> FloatArray:
-    """(N, G, B, Z, M) hazards in the cells of a history that may be finer than the fitted one, of at most N draws.
+def hazards_in(posterior: Posterior, history: StageHistory, chosen: IntArray) -> FloatArray:
+    """(N, G, B, Z, M) hazards in the cells of a history that may be finer than the fitted one, of N chosen draws.
 
     The history may split segments where the posterior has one, its bins, and by covariates where it has none.
     """
@@ -186,7 +186,6 @@ def hazards_in(posterior: Posterior, history: StageHistory, *, draws: int) -> Fl
         raise InputError(
             f"The fit has the covariates {', '.join(posterior.covariates)}; give a history with the same ones."
         )
-    chosen = evenly(len(posterior.hazards), draws)
     at = np.searchsorted(posterior.edges_days, cells.edges_days, side="right") - 1
     hazards = posterior.hazards_in_bins[chosen][:, :, at]
     shape = (len(chosen), len(history.segments), len(at), cells.counts.shape[2], len(history.moves))

@@ -83,9 +83,10 @@ def leave_one_out(posterior: Posterior, history: StageHistory | None = None) -> 
                 "judged by the customers that it was fitted to."
             )
     n_chains, n_draws = posterior.hazards_by_chain.shape[:2]
-    hazards = hazards_in(posterior, history, draws=n_chains * n_draws)
-    hazards = hazards.reshape(n_chains, n_draws, *hazards.shape[1:])
-    hazards = hazards[:, evenly(n_draws, max(4, 1000 // n_chains))]
+    kept = evenly(n_draws, max(4, 1000 // n_chains))
+    chosen = n_draws * np.arange(n_chains)[:, None] + kept
+    hazards = hazards_in(posterior, history, chosen.ravel())
+    hazards = hazards.reshape(*chosen.shape, *hazards.shape[1:])
     counts, days = history.cells.counts, history.cells.exposure_days[..., history.origins]
     made = counts > 0
     values = np.log(hazards[..., made])
