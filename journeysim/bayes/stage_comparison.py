@@ -167,7 +167,7 @@ def prior_sensitivity(
             other = replace(model, **{name: tried}).fit(history, seed=seed, draws=draws).hazards
             shift = np.abs(np.log(other).mean(axis=0) - centre) / sd
             g, m = np.unravel_index(int(shift.argmax()), shift.shape)
-            verdict = "matters: see that you believe it" if shift[g, m] > 0.5 else "hardly matters"
+            verdict = "matters" if shift[g, m] > 0.5 else "hardly matters"
             after = float(1 / np.median(other[:, g, m]))
             named = (base.segments[g], *base.moves[m])
             rows.append((name, value, tried, *named, float(before[g, m]), after, float(shift[g, m]), verdict))
