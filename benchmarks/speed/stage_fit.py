@@ -36,7 +36,7 @@ def history_of(n_customers: int) -> StageHistory:
     counts = rng.poisson(hazards * days[:, [stages.index(origin) for origin, _ in moves]]).astype(float)
     starts = np.zeros((N_SEGMENTS, N_STAGES))
     starts[:, 0] = customers
-    return StageHistory(segments, stages, (stages[3],), moves, counts, days, starts)
+    return StageHistory(segments, stages, (), moves, counts, days, starts)
 
 
 def growth(repeats: int) -> None:
