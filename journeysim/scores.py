@@ -26,6 +26,21 @@ def share_error(share: FloatArray, truth: FloatArray) -> float:
     return float(np.abs(share - truth).sum() / 2)
 
 
+def crps(draws: FloatArray, truth: FloatArray) -> FloatArray:
+    """Continuous ranked probability score of the distribution of draws (N, ...) at what came true (...); 0 is best.
+
+    E|X - truth| - E|X - X'| / 2, exact for these draws, by sorting: in the units of the truth, and equal to the
+    absolute error where all draws are the same. It is proper: nobody gains by seeming surer, or less sure, than they
+    are.
+
+    Source: Gneiting & Raftery (2007), Strictly proper scoring rules, prediction, and estimation, JASA 102, eq. 21.
+    """
+    n = len(draws)
+    weight = (2.0 * np.arange(1, n + 1) - n - 1) / n**2
+    spread = np.tensordot(weight, np.sort(draws, axis=0), axes=1)
+    return np.asarray(np.abs(draws - truth).mean(axis=0) - spread)
+
+
 def forecast_against_simulation(forecast: Forecast, simulated: Sequence[SimulatedChange]) -> pl.DataFrame:
     """Set each forecast difference beside the simulated one, in units of their joint standard error.
 

@@ -15,6 +15,7 @@ from journeysim.event_columns import KINDS
 from journeysim.events import microseconds
 from journeysim.moves import LOST, Direction, direction
 from journeysim.stage_cells import CANDIDATE_EDGES_DAYS, Cells, check_edges, chosen_edges, split_stays
+from journeysim.stage_covariates import DAY_US
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,8 +155,7 @@ def to_stage_history(
     InputError : the log has no stages, no such column, bins do not ascend from 0, a covariate finds no events, or
         somebody has events after being lost
     """
-    if not log.stages:
-        raise InputError("The log has no stages, so there is no stage history. Map events to stages, in order.")
+    _check_stages(log)
     if automatic := bins_days == "auto":
         edges: tuple[float, ...] = (0.0, *(days for days in CANDIDATE_EDGES_DAYS if days < log.days))
     else:
@@ -165,22 +165,9 @@ def to_stage_history(
         raise InputError("Two covariates are the same; give each once.")
     names = (*log.stages, LOST)
     n_stages, lost = len(log.stages), len(log.stages)
-    kinds = log.codes("kind", KINDS)
-    stage = np.where(kinds == KINDS.index("lost"), lost, log.codes("stage", names))
-    rows = np.flatnonzero(stage >= 0)
+    who, rows, when, until, stage, target = _stays(log)
+    is_last, stay = target < 0, stage != lost
     customers = log.customer_codes()
-    who, when, stage = customers[rows], log.times_us()[rows], stage[rows]
-    moved = np.ones(len(rows), dtype=bool)
-    moved[1:] = (who[1:] != who[:-1]) | (stage[1:] != stage[:-1])
-    who, when, stage, rows = who[moved], when[moved], stage[moved], rows[moved]
-
-    is_last = np.append(who[1:] != who[:-1], True)
-    until = np.where(is_last, microseconds(log.end), np.append(when[1:], 0))
-    target = np.append(stage[1:], 0)
-    stay = stage != lost
-    if (returned := ~stay & ~is_last).any():
-        name = log.customers["customer"][int(who[returned][0])].as_py()
-        raise InputError(f"Customer {name!r} has events after being lost; remove the loss, or what comes after it.")
     codes, segments, attributes, levels = _segments(log, by)
     found = [(covariate, covariate.changes(log)) for covariate in covariates]
     pieces = split_stays(
@@ -223,6 +210,41 @@ def to_stage_history(
         levels=levels,
         detail=cells if len(cells.edges_days) > 1 or covariates else None,
     )
+
+
+def observed_stays(
+    log: EventLog, *, by: str | Sequence[str] | None = None
+) -> tuple[tuple[str, ...], IntArray, IntArray, FloatArray, NDArray[np.bool_]]:
+    """Segment names, and of each stay that `to_stage_history` counts: segment, stage, days, whether it ended."""
+    _check_stages(log)
+    who, _, when, until, stage, target = _stays(log)
+    codes, segments, _, _ = _segments(log, by)
+    kept = stage < len(log.stages)
+    return segments, codes[who[kept]], stage[kept], (until - when)[kept] / DAY_US, target[kept] >= 0
+
+
+def _check_stages(log: EventLog) -> None:
+    if not log.stages:
+        raise InputError("The log has no stages, so there is no stage history. Map events to stages, in order.")
+
+
+def _stays(log: EventLog) -> tuple[IntArray, IntArray, IntArray, IntArray, IntArray, IntArray]:
+    """Customer, row, beginning and end (microseconds), stage and next stage (-1: none) of each stay, lost ones too."""
+    lost = len(log.stages)
+    kinds = log.codes("kind", KINDS)
+    stage = np.where(kinds == KINDS.index("lost"), lost, log.codes("stage", (*log.stages, LOST)))
+    rows = np.flatnonzero(stage >= 0)
+    who, when, stage = log.customer_codes()[rows], log.times_us()[rows], stage[rows]
+    moved = np.ones(len(rows), dtype=bool)
+    moved[1:] = (who[1:] != who[:-1]) | (stage[1:] != stage[:-1])
+    who, when, stage, rows = who[moved], when[moved], stage[moved], rows[moved]
+    is_last = np.append(who[1:] != who[:-1], True)[: len(who)]
+    until = np.where(is_last, microseconds(log.end), np.append(when[1:], 0)[: len(who)])
+    target = np.where(is_last, -1, np.append(stage[1:], 0)[: len(who)])
+    if (returned := (stage == lost) & ~is_last).any():
+        name = log.customers["customer"][int(who[returned][0])].as_py()
+        raise InputError(f"Customer {name!r} has events after being lost; remove the loss, or what comes after it.")
+    return who, rows, when, until, stage, target
 
 
 def _segments(

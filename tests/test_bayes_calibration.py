@@ -13,9 +13,6 @@ from scipy import stats
 from test_bayes_stages import HAZARDS
 
 from journeysim.bayes import StageModel
-from journeysim.forecasts import forecast
-from journeysim.scenario import improve_stage
-from journeysim.stage_cells import Cells
 
 N_REPETITIONS = 200
 PRIOR = StageModel(typical_days=10, typical_days_within=4, segment_spread=0.3, segment_spread_within=2.5)
@@ -112,43 +109,3 @@ def test_a_wrong_prior_is_found_out():
     too_sure = replace(PRIOR, segment_spread=0.02)
     with pytest.raises(AssertionError, match="interval of"):
         assert_coverage(hits(list(from_the_prior(80)), model=too_sure, n_customers=200, seed=4))
-
-
-@pytest.mark.slow
-def test_intervals_of_a_model_with_bins_and_forecasts_under_a_scenario_hold_the_truth():
-    """Truths from the prior, histories of Poisson counts in cells: exact calibration of hazards and of forecasts."""
-    model = replace(PRIOR, bin_factor_within=2.0)
-    rng = np.random.default_rng(5)
-    days = rng.gamma(2.0, 60.0, (3, 3, 1, 3))
-    frame = simulate_history(HAZARDS, n_customers=10, horizon_days=40, rng=rng)
-    plan = improve_stage("evaluation", forward=1.5, name="plan")
-
-    def of(cells):
-        counts, exposure = cells.sum(axis=(1, 2)), days.sum(axis=(1, 2))
-        detail = Cells((0.0, 2.0, 7.0), (), cells, days.copy())
-        return replace(frame, counts=counts, exposure_days=exposure, detail=detail)
-
-    def quantities_of(posterior):
-        found = forecast(posterior, [plan], conversion_days=30, retention_days=30, require_converged=False)
-        hazards = posterior.hazards_in_bins
-        return {
-            f"hazard {g} {b} {m}": hazards[:, g, b, m] for g, b, m in ((0, 0, 0), (1, 1, 2), (2, 2, 3), (0, 2, 5))
-        } | {
-            "conversion": found.changed[0].conversion,
-            "difference": found.difference("plan", "conversion"),
-            "retention": found.changed[0].retention,
-        }
-
-    empty = of(np.ones((3, 3, 1, 6)))
-    truths = model.prior(empty, seed=6, draws=N_REPETITIONS)
-    true_values, expected = quantities_of(truths), truths.hazards_in_bins[:, :, :, None] * days[..., empty.origins]
-    held = {}
-    for i in range(N_REPETITIONS):
-        fitted = model.fit(of(rng.poisson(expected[i]).astype(float)), seed=i, draws=200, warmup=300, chains=2)
-        for name, draws in quantities_of(fitted).items():
-            low, lower, upper, high = np.quantile(draws, [0.05, 0.25, 0.75, 0.95])
-            value = true_values[name][i]
-            held.setdefault(name, []).append((lower <= value <= upper, low <= value <= high))
-    held = {name: np.array(rows) for name, rows in held.items()}
-    print({name: f"{rows[:, 1].mean():.1%}" for name, rows in held.items()})  # noqa: T201 - the figures of the docs
-    assert_coverage(held)

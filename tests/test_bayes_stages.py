@@ -260,6 +260,16 @@ def test_a_history_without_moves_cannot_be_fitted():
         StageModel().fit(empty, seed=1)
 
 
+def test_a_stage_before_the_purchase_that_nobody_left_cannot_be_fitted(history):
+    kept = np.flatnonzero(history.origins != 1)
+    stuck = replace(history, moves=tuple(MOVES[m] for m in kept), counts=history.counts[:, kept].copy())
+    with pytest.raises(InputError, match=r"nobody was seen to leave stage 'evaluation' in .* customer-days"):
+        StageModel().fit(stuck, seed=1)
+    for_good = replace(history, moves=MOVES[:5], counts=history.counts[:, :5].copy())
+    posterior = StageModel().fit(for_good, seed=1, draws=20, warmup=50)
+    assert posterior.notes == ("Nobody was seen to leave stage 'purchase': a forecast lets nobody leave it.",)
+
+
 def test_importing_the_package_loads_no_heavy_library():
     heavy = "{'arviz', 'matplotlib', 'numba', 'nutpie', 'pymc'}"
     code = f"import sys, journeysim.bayes; print({heavy} & set(sys.modules))"

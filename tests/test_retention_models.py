@@ -200,6 +200,7 @@ def test_the_hold_out_of_cdnow_is_missed_as_published(cdnow_log, cdnow):
     assert leave_one_out(posterior).elpd == pytest.approx(-9582.4 - 4, abs=1.5)  # about one nat per parameter
 
 
+@pytest.mark.slow
 def test_leave_one_out_prefers_segments_that_differ_and_equals_the_sum_over_customers():
     """Both segments as one, against apart: the difference is far above its standard error."""
     apart = survival()

@@ -89,7 +89,8 @@ class StageModel:
 
         Raises
         ------
-        InputError : if a setting is out of its range, or the history has no move
+        InputError : if a setting is out of its range, the history has no move, or nobody ever left a stage before the
+            first purchase (later ones may be for good; `Posterior.notes` names them)
         """
         density: StageDensity | PanelDensity
         panel = None if isinstance(history, StageHistory) else history
@@ -270,3 +271,11 @@ def _log_likelihood_of_visits(panel: PanelHistory, history: StageHistory, hazard
 def _check_moves(history: StageHistory) -> None:
     if not history.moves:
         raise InputError("StageModel: the history has no moves, so there is nothing to learn; check the log's stages.")
+    left = {origin for origin, _ in history.moves}
+    first = min(map(history.stages.index, history.purchase_stages), default=0)
+    for name, days in zip(history.stages[:first], history.exposure_days.sum(axis=0), strict=False):
+        if name not in left and days > 0:
+            raise InputError(
+                f"StageModel: nobody was seen to leave stage {name!r} in {days:,.4g} customer-days, so nothing tells "
+                "how its customers go on to a purchase; observe them longer, or merge the stage with the one before."
+            )
