@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from journeysim.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,6 +26,112 @@ AGREEMENT_Z = 3.0
 def share_error(share: FloatArray, truth: FloatArray) -> float:
     """Total variation distance of two shares: the part of all credit that stands at the wrong channel, 0 to 1."""
     return float(np.abs(share - truth).sum() / 2)
+
+
+def credit_share(credit: FloatArray) -> FloatArray:
+    """(..., C) credits as shares that sum to 1: what is below 0 counts as 0, for a share cannot say "less than nothing".
+
+    The same is done to true effects (`IncrementalEffects.share`). `negative_credit` says how much was cut off. Rows
+    without any positive credit become NaN.
+    """
+    positive = np.maximum(credit, 0.0)
+    total = positive.sum(axis=-1, keepdims=True)
+    return np.asarray(positive / np.where(total > 0, total, np.nan))
+
+
+def negative_credit(credit: FloatArray) -> float:
+    """Sum of the credits below 0 over the sum of those above, as a positive number: 0 where no credit is negative."""
+    above = np.maximum(credit, 0.0).sum()
+    return float(np.maximum(-credit, 0.0).sum() / above) if above > 0 else float("nan")
+
+
+def worst_channel_error(share: FloatArray, truth: FloatArray) -> float:
+    """The largest difference of a channel's share from its true share, 0 to 1."""
+    return float(np.abs(share - truth).max())
+
+
+def rank_agreement(share: FloatArray, truth: FloatArray) -> float:
+    """Spearman's rank correlation, ties at their mean rank; NaN where either side puts all channels level.
+
+    Source: Spearman 1904, American Journal of Psychology 15(1).
+    """
+    ranks = np.array([_ranks(share), _ranks(truth)])
+    spread = ranks - ranks.mean(axis=1, keepdims=True)
+    size = np.sqrt((spread**2).sum(axis=1).prod())
+    return float((spread[0] * spread[1]).sum() / size) if size > 0 else float("nan")
+
+
+def _ranks(values: FloatArray) -> FloatArray:
+    """(C,) 1 for the smallest; equal values share the mean of their ranks."""
+    _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return np.asarray((last - (counts - 1) / 2)[group])
+
+
+def top_channel_found(share: FloatArray, truth: FloatArray) -> float:
+    """1 if the most credited channel is the one with the largest effect, else 0; credited alike with k - 1 others: 1/k."""
+    first = share == share.max()
+    return float(first[np.argmax(truth)] / first.sum())
+
+
+def interval_coverage(low: FloatArray, high: FloatArray, truth: FloatArray) -> float:
+    """Share of the channels whose interval, ends included, holds the true share."""
+    return float(((low <= truth) & (truth <= high)).mean())
+
+
+def budget_move(credit: FloatArray, spend: FloatArray) -> tuple[int, int]:
+    """Where a method would take money from, and where it would put it: least and most credit per unit of spend.
+
+    Only channels with spend count. Among equals the one with the larger spend is taken: more money moves.
+
+    Parameters
+    ----------
+    credit : (C,) what the method credits; spend : (C,) what each channel costs, 0 for channels that no money moves
+
+    Returns
+    -------
+    (from, to), indices of channels; equal where all returns are
+
+    Raises
+    ------
+    InputError : fewer than two channels have spend
+    """
+    paid = np.flatnonzero(spend > 0)
+    if len(paid) < 2:
+        raise InputError(f"budget_move: {len(paid)} of {len(spend)} channels have spend; money moves between two.")
+    returns = credit[paid] / spend[paid]
+    if returns.min() == returns.max():
+        return int(paid[0]), int(paid[0])
+    by_spend = np.lexsort((-spend[paid], returns)), np.lexsort((-spend[paid], -returns))
+    return int(paid[by_spend[0][0]]), int(paid[by_spend[1][0]])
+
+
+def budget_regret(outcome: FloatArray, chosen: tuple[int, int]) -> tuple[float, float]:
+    """What is lost by a move of money against the best move, or none.
+
+    Parameters
+    ----------
+    outcome : (K, K) conversions after moving money from the row's channel to the column's; the diagonal: none is moved
+    chosen : row and column
+
+    Returns
+    -------
+    lost conversions as a share of those without any move; and as a share of the distance from the worst to the best
+    move (NaN where all moves come to the same)
+    """
+    best, worst, got = outcome.max(), outcome.min(), outcome[chosen]
+    relative = float((best - got) / (best - worst)) if best > worst else float("nan")
+    return float((best - got) / outcome[0, 0]), relative
+
+
+def seed_spread(shares: FloatArray) -> float:
+    """How much an answer depends on the sample: mean share error between two of the (S, C) answers; NaN for one.
+
+    0 means the same answer each time, which a wrong method may give as well.
+    """
+    n = len(shares)
+    apart = [share_error(shares[i], shares[j]) for i in range(n) for j in range(i)]
+    return float(np.mean(apart)) if apart else float("nan")
 
 
 def forecast_against_simulation(forecast: Forecast, simulated: Sequence[SimulatedChange]) -> pl.DataFrame:
