@@ -23,13 +23,20 @@ AGREEMENT_Z = 3.0
 """Joint standard errors beyond which two differences count as different: by chance 0.3% of the time."""
 
 
+MOST_CUT = 0.5
+"""Share of its spend that a move of money takes from a channel, at most."""
+
+MOST_RAISED = 1.0
+"""Share of its own spend by which a move of money raises a channel, at most."""
+
+
 def share_error(share: FloatArray, truth: FloatArray) -> float:
     """Total variation distance of two shares: the part of all credit that stands at the wrong channel, 0 to 1."""
     return float(np.abs(share - truth).sum() / 2)
 
 
 def credit_share(credit: FloatArray) -> FloatArray:
-    """(..., C) credits as shares that sum to 1: what is below 0 counts as 0, for a share cannot say "less than nothing".
+    """(..., C) credits as shares that sum to 1; below 0 counts as 0: a share cannot say "less than nothing".
 
     The same is done to true effects (`IncrementalEffects.share`). `negative_credit` says how much was cut off. Rows
     without any positive credit become NaN.
@@ -69,7 +76,7 @@ def _ranks(values: FloatArray) -> FloatArray:
 
 
 def top_channel_found(share: FloatArray, truth: FloatArray) -> float:
-    """1 if the most credited channel is the one with the largest effect, else 0; credited alike with k - 1 others: 1/k."""
+    """1 if the most credited channel is that with the largest effect, else 0; credited alike with k - 1 others: 1/k."""
     first = share == share.max()
     return float(first[np.argmax(truth)] / first.sum())
 
@@ -79,18 +86,24 @@ def interval_coverage(low: FloatArray, high: FloatArray, truth: FloatArray) -> f
     return float(((low <= truth) & (truth <= high)).mean())
 
 
-def budget_move(credit: FloatArray, spend: FloatArray) -> tuple[int, int]:
-    """Where a method would take money from, and where it would put it: least and most credit per unit of spend.
+def moved_money(spend_from: float, spend_to: float) -> float:
+    """How much money a move takes from one channel to another, by `MOST_CUT` and `MOST_RAISED`."""
+    return min(MOST_CUT * spend_from, MOST_RAISED * spend_to)
 
-    Only channels with spend count. Among equals the one with the larger spend is taken: more money moves.
+
+def budget_move(credit: FloatArray, spend: FloatArray) -> tuple[int, int]:
+    """The move of money between two channels that promises the largest gain, if returns stay as they are.
+
+    With r = credit / spend, moving m from i to j promises m (r_j - r_i). Among equal promises the first is taken.
 
     Parameters
     ----------
-    credit : (C,) what the method credits; spend : (C,) what each channel costs, 0 for channels that no money moves
+    credit : (C,) what the method credits, in any unit
+    spend : (C,) what each channel costs, 0 for channels that no money moves
 
     Returns
     -------
-    (from, to), indices of channels; equal where all returns are
+    (from, to), indices of channels; equal where no move promises anything
 
     Raises
     ------
@@ -100,10 +113,10 @@ def budget_move(credit: FloatArray, spend: FloatArray) -> tuple[int, int]:
     if len(paid) < 2:
         raise InputError(f"budget_move: {len(paid)} of {len(spend)} channels have spend; money moves between two.")
     returns = credit[paid] / spend[paid]
-    if returns.min() == returns.max():
-        return int(paid[0]), int(paid[0])
-    by_spend = np.lexsort((-spend[paid], returns)), np.lexsort((-spend[paid], -returns))
-    return int(paid[by_spend[0][0]]), int(paid[by_spend[1][0]])
+    money = [[moved_money(spend[i], spend[j]) for j in paid] for i in paid]
+    promised = np.array(money) * (returns[None, :] - returns[:, None])
+    i, j = np.unravel_index(np.argmax(promised), promised.shape)
+    return (int(paid[i]), int(paid[j])) if promised[i, j] > 0 else (int(paid[0]), int(paid[0]))
 
 
 def budget_regret(outcome: FloatArray, chosen: tuple[int, int]) -> tuple[float, float]:

@@ -1,8 +1,8 @@
 """What comes of moving money from one channel to another, for every pair: simulated on common random numbers.
 
-The rule, for any method and any world: take money from the channel that the method finds worst per unit of spend and
-give it to the one it finds best. Half of what the worst costs moves, or as much as doubles the best, whichever is less.
-Both buy more or fewer contacts at the price they have (`scale_channel`). Only channels with a price per contact take
+The rule, for any method and any world: one move of money, from one channel to another. Half of what the first costs
+moves, or as much as doubles the other, whichever is less (`scores.moved_money`). A method's credit per unit of spend says
+which move promises most (`scores.budget_move`), unless the method names a move itself. Both channels buy more or fewer contacts at the price they have (`scale_channel`). Only channels with a price per contact take
 part. What a plan would cost is equal before and after; what it comes to cost differs a little, because customers who
 buy sooner are met less.
 """
@@ -10,12 +10,14 @@ buy sooner are met less.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from journeysim.event_columns import KINDS
+from journeysim.frozen import FrozenDict
 from journeysim.scenario import scale_channel
+from journeysim.scores import MOST_RAISED, moved_money
 from journeysim.simulation.engine import simulate
 from journeysim.simulation.engines import couples_customers
 
@@ -26,9 +28,6 @@ if TYPE_CHECKING:
     from journeysim.spec import World
 
     FloatArray = NDArray[np.float64]
-
-MOST_CUT: Final = 0.5  # share of the spend of the worst channel that moves, at most
-MOST_RAISED: Final = 1.0  # share of its own spend by which the best channel is raised, at most
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +78,7 @@ def budget_moves(world: World, spend: FloatArray, *, n_customers: int, seed: int
 
     def bought(version: World) -> FloatArray:
         log = simulate(version, n_customers=n_customers, horizon_days=world.horizon_days, seed=seed, threads=1)
-        return buyers(log).reshape(-1, group).sum(axis=1).astype(np.float64)
+        return np.asarray(buyers(log).reshape(-1, group).sum(axis=1), dtype=np.float64)
 
     stay = bought(roomy)
     outcome = np.full((len(paid), len(paid)), stay.sum() / n_customers)
@@ -88,7 +87,7 @@ def budget_moves(world: World, spend: FloatArray, *, n_customers: int, seed: int
         for j, best in enumerate(paid):
             if i == j:
                 continue
-            money = min(MOST_CUT * spend[worst], MOST_RAISED * spend[best])
+            money = moved_money(spend[worst], spend[best])
             cut = scale_channel(names[i], volume_times=1 - money / spend[worst])
             raised = scale_channel(names[j], volume_times=1 + money / spend[best])
             difference = bought((cut + raised).apply(roomy)) - stay
@@ -106,7 +105,7 @@ def with_headroom(world: World, channels: tuple[str, ...]) -> World:
     roomy = [
         channel.model_copy(
             update={
-                "contacts_per_day": type(channel.contacts_per_day)(
+                "contacts_per_day": FrozenDict(
                     {stage: (1 + MOST_RAISED) * rate for stage, rate in channel.contacts_per_day.items()}
                 ),
                 "volume": channel.volume / (1 + MOST_RAISED),

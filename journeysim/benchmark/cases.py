@@ -23,6 +23,11 @@ def _is_mapping(value: object) -> str:
     return TAG + ("world" if isinstance(value, Mapping | World) else "name")
 
 
+NameOrWorld = Annotated[
+    Annotated[str, Tag(TAG + "name")] | Annotated[World, Tag(TAG + "world")], Discriminator(_is_mapping)
+]
+
+
 class Precision(Part):
     """How exactly the truth is measured."""
 
@@ -43,9 +48,7 @@ class Case(Part):
     name: Name = Field(description="of the case, as rows and tables have it")
     tests: Text = Field(description="what it is there to test")
     should_fail: Text = Field(default="", description="which methods should be wrong here, and why")
-    world: Annotated[
-        Annotated[str, Tag(TAG + "name")] | Annotated[World, Tag(TAG + "world")], Discriminator(_is_mapping)
-    ] = Field(description="a packaged world by its name, a file (relative to this one), or the world itself")
+    world: NameOrWorld = Field(description="a packaged world, a file (relative to this one), or the world itself")
     defects: tuple[Defect, ...] = Field(default=(), description="what the log does not show, one after the other")
     truth: Precision = Field(default=Precision(), description="how exactly the truth is measured")
 

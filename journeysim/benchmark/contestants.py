@@ -1,4 +1,4 @@
-"""Contestants: whatever answers "what did each channel do?", from paths, from a log with its stages, or by experiment."""
+"""Contestants: who says what each channel did, from paths, from a log with its stages, or by experiment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -73,6 +73,8 @@ class Answer:
     channels : (C,) names; channels of the world that are not among them get nothing
     credit : (C,) in any unit; only proportions count
     draws : (D, C) of the credit, for intervals, or None
+    move : the move of money that the contestant advises, (from, to), where it can say more than its credit does, as who
+        simulates moves can; None: the move that its credit promises most of
     measured : further numbers to report, such as what an experiment cost
     version : of the code that answered
     """
@@ -80,6 +82,7 @@ class Answer:
     channels: tuple[str, ...]
     credit: FloatArray
     draws: FloatArray | None = None
+    move: tuple[str, str] | None = None
     measured: Mapping[str, float] = field(default_factory=dict)
     version: str = f"journeysim {__version__}"
 
@@ -105,7 +108,7 @@ class Answer:
             draws[:, at] = self.draws
         if not np.isfinite(credit).all() or not (draws is None or np.isfinite(draws).all()):
             raise InputError("The answer has a credit that is not a finite number.")
-        return Answer(channels, credit, draws, self.measured, self.version)
+        return replace(self, channels=channels, credit=credit, draws=draws)
 
 
 @runtime_checkable
@@ -168,10 +171,7 @@ def _imported(place: str) -> Any:
     """What `package.module:Name` or `file.py:Name` leads to."""
     home, _, name = place.rpartition(":")
     try:
-        if home.endswith(".py"):
-            module = _from_file(Path(home))
-        else:
-            module = importlib.import_module(home)
+        module = _from_file(Path(home)) if home.endswith(".py") else importlib.import_module(home)
         return getattr(module, name)
     except (ImportError, AttributeError, OSError) as error:
         raise InputError(f"Method {place!r} cannot be imported: {error}.") from None

@@ -45,12 +45,24 @@ class EqualShares:
 
 @dataclass(frozen=True, slots=True)
 class Oracle:
-    """Negative control of the scores: it is handed the truth, and must score perfectly."""
+    """Negative control of the scores: it is handed the truth, and must score perfectly.
+
+    Attributes
+    ----------
+    effects_only : it does not know what comes of moves of money, and has to move it as its credit says. What it then
+        loses is the fault of the rule: returns do not stay as they are
+    """
+
+    effects_only: bool = False
 
     def answer(self, sample: Sample) -> Answer:
         """The true incremental effects, certain of themselves."""
-        effect = sample.truth.effect
-        return Answer(sample.truth.channels, effect, np.repeat(effect[None], 2, axis=0))
+        effect, moves = sample.truth.effect, sample.truth.moves
+        move = None
+        if moves is not None and not self.effects_only:
+            i, j = np.unravel_index(np.argmax(moves.outcome), moves.outcome.shape)
+            move = moves.channels[i], moves.channels[j]
+        return Answer(sample.truth.channels, effect, np.repeat(effect[None], 2, axis=0), move)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +110,7 @@ class Holdout:
         draws = np.array([1 - _draws(rates, group, self.n_draws, rng) / base_draws for rates in without]).T
         lost = each * sample.truth.conversion_rate * sample.truth.effect.sum()
         used = control + each * len(names)
-        return Answer(names, effect, draws, {"experiment_lost_per_1000": 1_000 * lost / used})
+        return Answer(names, effect, draws, measured={"experiment_lost_per_1000": 1_000 * lost / used})
 
 
 def _rates(world: World, n_customers: int, seed: int, group: int) -> FloatArray:

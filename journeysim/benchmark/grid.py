@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
@@ -14,6 +13,9 @@ from journeysim.benchmark.random_worlds import random_case
 from journeysim.errors import InputError
 from journeysim.parts import Name, Part
 from journeysim.yaml_files import read_model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def _named(value: object) -> object:
@@ -33,9 +35,7 @@ class Grid(Part):
 
     name: Name = Field(description="of the grid")
     worlds: tuple[str, ...] = Field(default=(), description="files of cases, relative to this one")
-    random_worlds: RandomWorlds | None = Field(
-        default=None, description="worlds drawn at random, beside the named ones"
-    )
+    random_worlds: RandomWorlds | None = Field(default=None, description="worlds drawn at random, too")
     methods: tuple[Annotated[Contestant, BeforeValidator(_named)], ...] = Field(description="names, or with settings")
     customers: tuple[Annotated[int, Field(ge=2, le=100_000_000)], ...] = Field(description="sizes of the samples")
     seeds: tuple[Annotated[int, Field(ge=0, lt=1 << 31)], ...] = Field(description="of the samples")

@@ -6,7 +6,6 @@ import json
 import math
 import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -19,6 +18,7 @@ from journeysim.simulation import simulate, truth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -101,11 +101,9 @@ class KnownTruth:
             moves = content.pop("moves")
             if moves is not None:
                 moves = BudgetMoves(tuple(moves["channels"]), np.array(moves["outcome"]), moves["error"])
-            arrays = {
-                name: np.array(content.pop(name), dtype=np.float64)
-                for name in ("effect", "effect_error", "shapley", "shapley_error", "spend", "movable")
-            }
-            return cls(channels=tuple(content.pop("channels")), moves=moves, **arrays, **content)
+            columns = ("effect", "effect_error", "shapley", "shapley_error", "spend", "movable")
+            content |= {name: np.array(content[name], dtype=np.float64) for name in columns}
+            return cls(**(content | {"channels": tuple(content["channels"]), "moves": moves}))
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{source} is no truth of a world ({error}); remove it, and it is measured anew."

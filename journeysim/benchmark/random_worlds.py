@@ -14,7 +14,7 @@
 | price per contact | log-uniform, .05 to 5; one in five costs nothing |
 | retargeting, chance .6 | a channel in the last stage only, .5 to 2 contacts a day, pull 0 to .02 |
 | accompanying channel, chance .6 | contacts grow three to six times from stage to stage, pull 0 |
-| hidden personas, chance .6 | one in three to two in three has 2 to 6 times the pace, and 3 to 10 times the reach of one channel |
+| hidden personas, chance .6 | a third to two thirds have 2 to 6 times the pace, 3 to 10 times one channel's reach |
 | synergy, chance .4 | one channel's pull is doubled to tripled by another one |
 | fatigue, chance .4 | of one channel, .4 to .8 per contact |
 | missing touches, chance .4 | one channel lacks 30% to 100% of its touches |
@@ -37,9 +37,7 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 HORIZON_DAYS = 180.0
-MIXTURE = (
-    "Retargeting, accompanying channels, hidden personas, synergy, fatigue and missing touches, each with a chance"
-)
+MIXTURE = "Retargeting, a companion, hidden personas, synergy, fatigue and missing touches, each with a chance"
 
 
 def random_case(seed: int) -> Case:
@@ -75,7 +73,7 @@ def random_case(seed: int) -> Case:
     if rng.random() < 0.4:
         one = rng.choice(ordinary)
         channels[one] = channels[one].model_copy(update={"fatigue": float(rng.uniform(0.4, 0.8))})
-    defects = ()
+    defects: tuple[MissTouches, ...] = ()
     if rng.random() < 0.4:
         defects = (MissTouches(missing={channels[rng.choice(ordinary)].name: float(rng.uniform(0.3, 1))}),)
     world = World(

@@ -8,7 +8,6 @@ import os
 import sys
 from contextlib import contextmanager
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
@@ -17,6 +16,7 @@ from journeysim.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 RAN, SKIPPED, CRASHED = "ran", "skipped", "crashed"
 ENDINGS: Final = (RAN, SKIPPED, CRASHED)
@@ -55,7 +55,7 @@ TYPES: Final = {
 
 
 class RowFile:
-    """The file of rows in a folder; cells are appended whole, and a torn one at the end is dropped when it is opened."""
+    """The rows in a folder; cells are appended whole, and a torn one at the end is dropped when the file is opened."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -125,7 +125,8 @@ class RowFile:
 
 def read_rows(path: Path) -> pl.DataFrame:
     """Rows of a file as a frame, typed."""
-    return pl.read_csv(path, schema=TYPES, missing_utf8_is_empty_string=True)
+    words = [name for name, type_ in TYPES.items() if type_ == pl.String]
+    return pl.read_csv(path, schema=TYPES).with_columns(pl.col(words).fill_null(""))
 
 
 def _lines(rows: Sequence[Sequence[object]]) -> str:

@@ -28,21 +28,14 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A method on one sample of one world."""
+    """A method on one sample of one world; `key` is a hash of all that decides its numbers."""
 
     case: Case
-    truth_key: str
     contestant: Contestant
     customers: int
     seed: int
     level: float
-
-    @property
-    def key(self) -> str:
-        """Hash of all that decides the numbers of the cell, the version of journeysim included."""
-        method = self.contestant.model_dump(mode="json")
-        sample = [self.case.name, self.case.key, self.truth_key, self.customers, self.seed]
-        return content_key([*sample, method, self.level, __version__])
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +101,15 @@ def run_benchmark(
 
 
 def _cells(plan: Plan, keys: dict[str, str]) -> Iterator[Cell]:
+    methods = [(contestant, contestant.model_dump(mode="json")) for contestant in plan.contestants]
+    level = plan.grid.level
     for case in plan.cases:
+        world = [case.name, case.key, keys[case.name]]
         for customers in plan.grid.customers:
             for seed in plan.grid.seeds:
-                for contestant in plan.contestants:
-                    yield Cell(case, keys[case.name], contestant, customers, seed, plan.grid.level)
+                for contestant, method in methods:
+                    key = content_key([*world, customers, seed, method, level, __version__])
+                    yield Cell(case, contestant, customers, seed, level, key)
 
 
 def _tasks(cells: Sequence[Cell], folders: tuple[Path, ...]) -> list[Task]:

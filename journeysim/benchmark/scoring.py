@@ -31,7 +31,7 @@ METRICS: Mapping[str, str] = {
     "negative_credit": "credit below 0 as a share of that above 0; it counts as 0 in all shares",
     "coverage": "share of the channels whose interval holds the true share; methods with draws only",
     "interval_width": "mean width of these intervals",
-    "budget_regret": "conversions lost by moving money as the method says, against the best move; share of conversions",
+    "budget_regret": "conversions lost by moving money as the method says, against the best move, as a share of all",
     "budget_regret_relative": "the same on a scale from the best move (0) to the worst (1)",
     "experiment_lost_per_1000": "conversions that an experiment cost, per 1,000 customers in it",
 }
@@ -63,18 +63,19 @@ def score(answer: Answer, truth: KnownTruth, level: float) -> Scores:
         found["coverage", ""] = scores.interval_coverage(low, high, truth.share)
         found["interval_width", ""] = float((high - low).mean())
     if truth.moves is not None:
-        found |= _budget(share, truth)
+        found |= _budget(answer, truth)
     found |= {(name, ""): value for name, value in answer.measured.items()}
     return found | {("bias", name): gap for name, gap in zip(truth.channels, share - truth.share, strict=True)}
 
 
-def _budget(share: FloatArray, truth: KnownTruth) -> Scores:
+def _budget(answer: Answer, truth: KnownTruth) -> Scores:
     assert truth.moves is not None  # noqa: S101  # asked before
     paid = truth.movable > 0
-    returns = share[paid] / truth.movable[paid], truth.effect[paid] / truth.movable[paid]
-    names = np.array(truth.channels)
-    worst, best = (truth.moves.channels.index(names[c]) for c in scores.budget_move(share, truth.movable))
-    regret, relative = scores.budget_regret(truth.moves.outcome, (worst, best))
+    returns = answer.credit[paid] / truth.movable[paid], truth.effect[paid] / truth.movable[paid]
+    i, j = scores.budget_move(answer.credit, truth.movable)
+    names = answer.move or (truth.channels[i], truth.channels[j])
+    chosen = truth.moves.channels.index(names[0]), truth.moves.channels.index(names[1])
+    regret, relative = scores.budget_regret(truth.moves.outcome, chosen)
     return {
         ("return_rank_agreement", ""): scores.rank_agreement(*returns),
         ("budget_regret", ""): regret,
