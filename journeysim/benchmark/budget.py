@@ -1,10 +1,10 @@
 """What comes of moving money from one channel to another, for every pair: simulated on common random numbers.
 
 The rule, for any method and any world: one move of money, from one channel to another. Half of what the first costs
-moves, or as much as doubles the other, whichever is less (`scores.moved_money`). A method's credit per unit of spend says
-which move promises most (`scores.budget_move`), unless the method names a move itself. Both channels buy more or fewer contacts at the price they have (`scale_channel`). Only channels with a price per contact take
-part. What a plan would cost is equal before and after; what it comes to cost differs a little, because customers who
-buy sooner are met less.
+moves, or as much as doubles the other, whichever is less (`scores.moved_money`). A method's credit per unit of spend
+says which move promises most (`scores.budget_move`), unless the method names a move itself. Both channels buy more or
+fewer contacts at the price they have (`scale_channel`); channels without a price per contact take no part. What a plan
+would cost is equal before and after; what it comes to cost differs a little, because who buys sooner is met less.
 """
 
 from __future__ import annotations

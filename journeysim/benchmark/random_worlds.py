@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from journeysim.benchmark.cases import Case
+from journeysim.benchmark.cases import Case, Precision
 from journeysim.benchmark.defects import MissTouches
 from journeysim.spec import Basket, Channel, Persona, Stage, World
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 HORIZON_DAYS = 180.0
+PRECISION = Precision(share_error=0.004, max_customers=600_000, move_customers=100_000)  # of many, the mean is judged
 MIXTURE = "Retargeting, a companion, hidden personas, synergy, fatigue and missing touches, each with a chance"
 
 
@@ -84,7 +85,7 @@ def random_case(seed: int) -> Case:
         basket=Basket(median=100.0),
         horizon_days=HORIZON_DAYS,
     )
-    return Case(name=f"random-{seed}", tests=MIXTURE, world=world, defects=defects)
+    return Case(name=f"random-{seed}", tests=MIXTURE, world=world, defects=defects, truth=PRECISION)
 
 
 def _stages(rng: Generator) -> tuple[list[Stage], list[float]]:
