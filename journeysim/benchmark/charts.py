@@ -40,12 +40,11 @@ def error_map(table: pl.DataFrame, customers: int, metric: str = "share_error", 
     figure = Figure(figsize=(0.66 * len(worlds) + 3.2, 0.29 * len(methods) + 2.4), layout="constrained")
     axes = figure.add_subplot()
     axes.set_facecolor("#f4f4f4")
-    image = axes.imshow(
-        values, cmap="YlOrRd", vmin=0, vmax=max(0.6, float(np.nanquantile(values, 0.95))), aspect="auto"
-    )
+    highest = max(0.6, float(np.nanquantile(values, 0.95)))
+    axes.imshow(values, cmap="YlOrRd", vmin=0, vmax=highest, aspect="auto")
     for (i, j), value in np.ndenumerate(values):
         known = not np.isnan(value)
-        dark = known and value > 0.62 * image.get_clim()[1]
+        dark = known and value > 0.62 * highest
         text = f"{100 * value:.0f}" if known else "–"
         axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else INK)
     axes.set_xticks(range(len(worlds)), [w.replace("-", " ") for w in worlds], rotation=40, ha="right", fontsize=9)

@@ -105,7 +105,17 @@ def _fresh_names(customers: pa.Array, n: int) -> pa.Array:
 
 
 def _with_rows(log: EventLog, kept: NDArray[np.bool_]) -> EventLog:
-    return _made_of(log, log.events.filter(pa.array(kept)), log.customers)
+    """Some of the rows; a channel of which none is left is not among the names of the column either."""
+    names = log.names_in("channel")
+    codes = log.codes("channel", names)[kept]
+    seen = np.flatnonzero(np.bincount(codes[codes >= 0], minlength=len(names)))
+    code = np.full(len(names) + 1, len(seen))  # the last: no channel
+    code[seen] = np.arange(len(seen))
+    indices = pa.array(code[codes], type=pa.int32(), mask=codes < 0)
+    events = log.events.filter(pa.array(kept))
+    channel = pa.DictionaryArray.from_arrays(indices, pa.array([names[c] for c in seen], type=pa.string()))
+    events = events.set_column(events.column_names.index("channel"), "channel", channel)
+    return _made_of(log, events, log.customers)
 
 
 def _made_of(log: EventLog, events: pa.Table, customers: pa.Table) -> EventLog:

@@ -59,9 +59,9 @@ def summary(rows: pl.DataFrame) -> pl.DataFrame:
         pl.col("reason").filter(pl.col("reason") != "").first().fill_null(""),
         ending=pl.col("metric").filter(pl.col("metric").is_in([SKIPPED, CRASHED])).first().fill_null(""),
     )
-    found = (
-        runs.join(means, on=by, how="left").join(errors, on=by, how="left").join(_spread(rows, by), on=by, how="left")
-    )
+    found = runs
+    for more in (means, errors, _spread(rows, by)):
+        found = found.join(more, on=by, how="left", maintain_order="left")
     reason = pl.when(pl.col("ending") == "").then("reason").otherwise(pl.concat_str("ending", pl.lit(": "), "reason"))
     metrics = [name for name in METRICS if name != "bias"]
     order = [*by, "seeds", *metrics, "share_error_se", "seed_spread", "seconds", "memory", "version", "reason"]
@@ -162,8 +162,7 @@ def differences(fresh: pl.DataFrame, committed: pl.DataFrame, tolerance: float) 
 def markdown(frame: pl.DataFrame, digits: int = 3) -> str:
     """A frame as a Markdown table; no number is –."""
     lines = ["| " + " | ".join(name.replace("_", " ") for name in frame.columns) + " |", "|---" * frame.width + "|"]
-    for row in frame.iter_rows():
-        lines.append("| " + " | ".join(_cell(value, digits) for value in row) + " |")
+    lines += ["| " + " | ".join(_cell(value, digits) for value in row) + " |" for row in frame.iter_rows()]
     return "\n".join(lines)
 
 
@@ -188,6 +187,6 @@ def read_summary(path: Path) -> pl.DataFrame:
     """What `write_summary` wrote."""
     words = dict.fromkeys(("world", "method", "settings", "version", "reason"), pl.String)
     whole = dict.fromkeys(("customers", "seeds"), pl.Int64)
-    table = pl.read_csv(path, schema_overrides=words | whole, infer_schema_length=None)
+    table = pl.read_csv(path, schema_overrides={**words, **whole}, infer_schema_length=None)
     numbers = [name for name in table.columns if name not in words and name not in whole]
     return table.with_columns(pl.col([*words]).fill_null(""), pl.col(numbers).cast(pl.Float64))

@@ -23,9 +23,9 @@ _FORMATS = {
     "seconds": ".3f",
 }
 _EXPLAINED = (
-    "Share error is the part of all credit that stands at the wrong channel, against the shares of the true incremental "
-    "effects (twin runs of the same customers with and without the channel). Every world counts once. Credit below 0 "
-    "counts as 0.",
+    "Share error is the part of all credit that stands at the wrong channel, against the shares of the true "
+    "incremental effects (twin runs of the same customers with and without the channel). Every world counts once. "
+    "Credit below 0 counts as 0.",
     "Methods called random and equal look at nothing; oracle is handed the truth; a holdout is a randomised experiment "
     "on as many customers as the methods see.",
 )
@@ -59,8 +59,8 @@ def to_page(table: pl.DataFrame, cases: Sequence[Case], *, title: str, level: fl
         Section(
             "What the advice costs",
             (
-                "One move of money between two paid channels, as the method's credit per unit of spend says; its outcome "
-                "is simulated, and held against the best move there is.",
+                "One move of money between two paid channels, as the method's credit per unit of spend says; its "
+                "outcome is simulated, and held against the best move there is.",
             ),
             figures={
                 "Budget regret by method": charts.regret_chart(table, most),
