@@ -37,8 +37,11 @@ class Precision(Part):
     max_customers: Annotated[int, Field(ge=100)] = Field(
         default=4_000_000, description="after which the truth is taken as it is"
     )
+    shapley_customers: Annotated[int, Field(ge=100)] = Field(
+        default=200_000, description="at most, for Shapley values, whose errors are smaller"
+    )
     move_customers: Annotated[int, Field(ge=100)] = Field(
-        default=400_000, description="simulated for each way to move money between two channels"
+        default=200_000, description="simulated for each way to move money between two channels"
     )
 
 

@@ -153,10 +153,12 @@ def measure(case: Case, key: str) -> KnownTruth:
     rough = _share_error(*_column(pilot, world, "incremental", "conversions"))
     needed = math.ceil(pilot.n_customers * max(1.0, 1.1 * (rough / asked.share_error) ** 2))
     n_customers = min(needed, asked.max_customers)
-    found = truth(world, seed=SEED, precision=TINY, max_customers=n_customers, shapley=True, threads=1)
+    found = truth(world, seed=SEED, precision=TINY, max_customers=n_customers, threads=1)
+    n_shapley = min(n_customers, asked.shapley_customers)
+    game = truth(world, seed=SEED, precision=TINY, max_customers=n_shapley, shapley=True, threads=1)
     names = world.channel_names
     effect, effect_error = _column(found, world, "incremental", "conversions")
-    value, value_error = _column(found, world, "shapley", "conversions")
+    value, value_error = _column(game, world, "shapley", "conversions")
     spend, _ = _column(found, world, "incremental", "own_cost_per_customer")
     movable = movable_spend(world, spend)
     return KnownTruth(

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 HORIZON_DAYS = 180.0
-PRECISION = Precision(share_error=0.006, max_customers=200_000, move_customers=50_000)  # the mean of many is judged
+PRECISION = Precision(share_error=0.003, max_customers=1_000_000, shapley_customers=60_000, move_customers=50_000)
 MIXTURE = "Retargeting, a companion, hidden personas, synergy, fatigue and missing touches, each with a chance"
 
 
