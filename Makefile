@@ -10,10 +10,10 @@ STAMP := $(VENV)/.installed
 unexport PYTHONDONTWRITEBYTECODE
 
 # `make help` prints the text behind "##".
-.PHONY: help demo test check slow bench notebooks experiments pictures format clean
+.PHONY: help demo test check slow bench bench-attribution notebooks experiments pictures format clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -39,6 +39,9 @@ slow: $(STAMP) ## samplers, calibration and big simulations
 
 bench: $(STAMP) ## speed, against peers in the same run
 	@for script in benchmarks/speed/*.py; do $(BIN)/python $$script || exit 1; done
+
+bench-attribution: $(STAMP) ## attribution methods against known truth; fails if it differs from the committed leaderboard
+	$(BIN)/python benchmarks/attribution/run.py --check
 
 notebooks: $(STAMP) ## run every notebook into out/notebooks
 	@mkdir -p out/notebooks

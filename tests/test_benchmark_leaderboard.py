@@ -97,11 +97,7 @@ def test_a_check_finds_what_differs_and_nothing_else(tmp_path):
     committed = read_summary(tmp_path / "board.csv")
     assert differences(table, committed, 1e-4).is_empty()
     is_bad = (pl.col("world") == "one") & (pl.col("method") == "bad")
-    other = table.with_columns(
-        share_error=pl.when((pl.col("world") == "one") & (pl.col("method") == "bad"))
-        .then(0.91)
-        .otherwise("share_error")
-    )
+    other = table.with_columns(share_error=pl.when(is_bad).then(0.91).otherwise("share_error"))
     found = differences(other, committed, 1e-4)
     assert found.select("world", "method", "metric").rows() == [("one", "bad", "share_error")]
     assert differences(other, committed, 0.02).is_empty()

@@ -3,8 +3,8 @@
 An adapter is a script that the peer's interpreter runs as `adapter.py PATHS ANSWER`. PATHS is a CSV file of aggregated
 paths, `path` (channels joined by " > "), `conversions`, `nulls`, `value`; one row per distinct path. The adapter writes
 ANSWER as JSON: `name`, `version`, `conventions` (one sentence), and `credit`, a mapping from channel to credit. If the
-peer cannot do it, the adapter writes `{"skip": reason}`. Whatever else goes wrong is a crash with the last line that was
-said on standard error.
+peer cannot do it, the adapter writes `{"skip": reason}`. Whatever else goes wrong is a crash, with the last line that
+was said on standard error.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 import json
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pandas as pd
 from ChannelAttribution import markov_model
@@ -17,5 +18,4 @@ answer = {
     "conventions": "Markov order 1, simulated walks, null paths counted",
     "credit": dict(zip(found["channel_name"].str.strip(), found["total_conversions"].astype(float), strict=True)),
 }
-with open(sys.argv[2], "w") as file:
-    json.dump(answer, file)
+Path(sys.argv[2]).write_text(json.dumps(answer), encoding="utf-8")

@@ -3,6 +3,7 @@
 import json
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pandas as pd
 from do_attribution import MarkovAttribution
@@ -10,7 +11,7 @@ from do_attribution import MarkovAttribution
 paths = pd.read_csv(sys.argv[1])
 journeys, conversions = [], []
 for converted, column in ((1, "conversions"), (0, "nulls")):
-    for path, times in zip(paths["path"], paths[column]):
+    for path, times in zip(paths["path"], paths[column], strict=True):
         journeys += [path] * round(times)
         conversions += [converted] * round(times)
 found = MarkovAttribution(order=1, removal_strategy="redirect_to_null").fit(journeys, conversions)
@@ -22,5 +23,4 @@ answer = {
 }
 if found["attribution"] is None:
     answer = {"skip": f"no shares: {found['normalization_status']}, {found['normalization_reason']}"}
-with open(sys.argv[2], "w") as file:
-    json.dump(answer, file)
+Path(sys.argv[2]).write_text(json.dumps(answer), encoding="utf-8")

@@ -3,6 +3,7 @@
 import json
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import polars as pl
 from mam.core import MAM
@@ -27,7 +28,6 @@ answer = {
     "name": "marketing-attribution-models",
     "version": version("marketing-attribution-models"),
     "conventions": "run_markov at its defaults, null paths counted",
-    "credit": dict(zip(found[found.columns[0]].to_list(), found[number].to_list())),
+    "credit": dict(zip(found[found.columns[0]].to_list(), found[number].to_list(), strict=True)),
 }
-with open(sys.argv[2], "w") as file:
-    json.dump(answer, file)
+Path(sys.argv[2]).write_text(json.dumps(answer), encoding="utf-8")

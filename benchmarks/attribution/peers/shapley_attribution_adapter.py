@@ -3,6 +3,7 @@
 import json
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pandas as pd
 from shapley_attribution import PathShapleyAttribution
@@ -10,7 +11,7 @@ from shapley_attribution import PathShapleyAttribution
 paths = pd.read_csv(sys.argv[1])
 journeys, conversions = [], []
 for converted, column in ((1, "conversions"), (0, "nulls")):
-    for path, times in zip(paths["path"], paths[column]):
+    for path, times in zip(paths["path"], paths[column], strict=True):
         journeys += [path.split(" > ")] * round(times)
         conversions += [converted] * round(times)
 model = PathShapleyAttribution(random_state=1).fit(journeys, y=conversions)
@@ -20,5 +21,4 @@ answer = {
     "conventions": "PathShapleyAttribution, gradient boosting, one row per journey",
     "credit": {str(channel): float(score) for channel, score in model.get_attribution().items()},
 }
-with open(sys.argv[2], "w") as file:
-    json.dump(answer, file)
+Path(sys.argv[2]).write_text(json.dumps(answer), encoding="utf-8")
