@@ -76,7 +76,8 @@ def run(plan: Plan, out: Path, workers: int) -> pl.DataFrame:
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
-    os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # each worker has one core
+    for library in ("NUMBA", "OMP", "OPENBLAS", "MKL"):  # each worker has one core
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("begins", total=None)

@@ -71,7 +71,7 @@ def regret_chart(table: pl.DataFrame, customers: int) -> Figure:
         axes.barh(i, values.mean(), color=_LOOKS.get(method, _OTHERS)[0], alpha=0.45, height=0.7)
         axes.plot(values, np.full(len(values), i), ".", color=INK, alpha=0.45, ms=5)
     axes.set_yticks(range(len(methods)), [m.replace("_", " ") for m in methods], fontsize=9)
-    axes.set(xlim=(-0.01, 1.01), xlabel="0: the best move of money; 1: the worst")
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.6, len(methods) - 0.4), xlabel="0: the best move of money; 1: the worst")
     axes.spines[["top", "right"]].set_visible(False)
     title = f"What is lost by moving money as a method says ({customers:,} customers)"
     axes.set_title(title, loc="left", fontsize=12, weight="bold")
