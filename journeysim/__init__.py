@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from journeysim import worlds
     from journeysim.attribution import Attribution, RemovalEffect, TimeDecay, attribute, methods
     from journeysim.bayes import Posterior, StageModel
+    from journeysim.benchmark import read_grid, run_benchmark
     from journeysim.errors import InputError
     from journeysim.event_map import EventMap, read_events
     from journeysim.events import EventLog
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "attribution": ("Attribution", "RemovalEffect", "TimeDecay", "attribute", "methods"),
     "bayes": ("Posterior", "StageModel"),
+    "benchmark": ("read_grid", "run_benchmark"),
     "errors": ("InputError",),
     "event_map": ("EventMap", "read_events"),
     "events": ("EventLog",),
@@ -117,10 +119,12 @@ __all__ = [
     "journeys_from_paths",
     "methods",
     "read_events",
+    "read_grid",
     "read_log",
     "read_paths",
     "reschedule",
     "retarget",
+    "run_benchmark",
     "scale_channel",
     "scan_log",
     "simulate",

@@ -12,9 +12,12 @@ from journeysim.benchmark.scoring import METRICS
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "attribution-benchmark.md").read_text(encoding="utf-8")
 BOARDS = {
-    grid: read_summary(ROOT / "benchmarks" / "attribution" / f"{grid}-leaderboard.csv") for grid in ("small", "customers")
+    grid: read_summary(ROOT / "benchmarks" / "attribution" / f"{grid}-leaderboard.csv")
+    for grid in ("small", "customers")
 }
-ROWS = re.findall(r"^\| `(\w+)` \| ([\w-]+|all worlds) \| `([\w-]+)` \| ([\d,]+) \| `(\w+)` \| ([\d.]+) \|$", PAGE, flags=re.M)
+ROWS = re.findall(
+    r"^\| `(\w+)` \| ([\w-]+|all worlds) \| `([\w-]+)` \| ([\d,]+) \| `(\w+)` \| ([\d.]+) \|$", PAGE, flags=re.M
+)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=" ".join)

@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from journeysim.benchmark import Contestant, Plan, read_grid, run_benchmark
+from journeysim.benchmark.charts import error_map, regret_chart
 from journeysim.benchmark.leaderboard import (
     differences,
     markdown,
@@ -63,6 +64,8 @@ def main(given: argparse.Namespace) -> int:
     if given.publish:
         write_summary(table, committed)
         (HERE / f"{plan.grid.name}-leaderboard.md").write_text((out / "leaderboard.md").read_text("utf-8"), "utf-8")
+        if plan.grid.name == "small":
+            pictures(table, most)
     return check(table, committed) if given.check else 0
 
 
@@ -97,6 +100,12 @@ def write(table: pl.DataFrame, plan: Plan, out: Path) -> None:
     (out / "leaderboard.md").write_text(to_markdown(table, plan.cases, title=title), encoding="utf-8")
     page = to_page(table, plan.cases, title=title, level=plan.grid.level)
     (out / "leaderboard.html").write_text(page.to_html(), encoding="utf-8")
+
+
+def pictures(table: pl.DataFrame, customers: int) -> None:
+    """Those of docs/attribution-benchmark.md."""
+    for name, figure in (("errors", error_map(table, customers)), ("regret", regret_chart(table, customers))):
+        figure.savefig(HERE.parents[1] / "docs" / "images" / f"benchmark-{name}.png", dpi=90)
 
 
 def check(fresh: pl.DataFrame, committed: Path) -> int:

@@ -69,8 +69,10 @@ def to_page(table: pl.DataFrame, cases: Sequence[Case], *, title: str, level: fl
                 ),
             },
         ),
-        Section("Intervals", figures={"Coverage by interval width": charts.coverage_chart(table, level)}),
     ]
+    if table["coverage"].is_not_null().any():
+        figures = {"Coverage by interval width": charts.coverage_chart(table, level)}
+        sections.append(Section("Intervals", figures=figures))
     if len(sizes) > 1:
         formats = {str(size): ".1%" for size in sizes}
         sections.append(
