@@ -10,10 +10,10 @@ STAMP := $(VENV)/.installed
 unexport PYTHONDONTWRITEBYTECODE
 
 # `make help` prints the text behind "##".
-.PHONY: help demo test check slow bench bench-peers notebooks experiments pictures format clean
+.PHONY: help demo test check slow bench bench-attribution bench-peers notebooks experiments pictures format clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -50,6 +50,9 @@ $(PEERS)/.installed: benchmarks/peers/requirements.txt
 bench-peers: $(STAMP) $(PEERS)/.installed ## attribution against packages in an environment of their own
 	PYTHONPATH=. $(BIN)/python benchmarks/peers/differences.py --peers $(PEERS)/bin/python
 	PYTHONPATH=. $(BIN)/python benchmarks/speed/attribution_peers.py --peers $(PEERS)/bin/python
+
+bench-attribution: $(STAMP) ## attribution methods against known truth; fails if it differs from the committed leaderboard
+	$(BIN)/python benchmarks/attribution/run.py --check
 
 notebooks: $(STAMP) ## run every notebook into out/notebooks
 	@mkdir -p out/notebooks

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         to_cohorts,
         to_purchase_history,
     )
+    from journeysim.benchmark import read_grid, run_benchmark
     from journeysim.errors import InputError
     from journeysim.event_map import EventMap, read_events
     from journeysim.events import EventLog
@@ -124,45 +125,18 @@ _HOMES = {
         "to_cohorts",
         "to_purchase_history",
     ),
+    "benchmark": ("read_grid", "run_benchmark"),
     "errors": ("InputError",),
-    "event_map": (
-        "EventMap",
-        "read_events",
-    ),
+    "event_map": ("EventMap", "read_events"),
     "events": ("EventLog",),
-    "forecasts": (
-        "Forecast",
-        "forecast",
-    ),
-    "influence_history": (
-        "InfluenceHistory",
-        "to_influence_history",
-    ),
-    "interop": (
-        "journeys_from_paths",
-        "read_paths",
-    ),
-    "journeys": (
-        "Journeys",
-        "to_journeys",
-    ),
-    "log_directory": (
-        "LogDirectory",
-        "scan_log",
-    ),
-    "log_files": (
-        "read_log",
-        "write_csv",
-        "write_log",
-    ),
-    "markov": (
-        "OrderChoice",
-        "choose_order",
-    ),
-    "panel_history": (
-        "PanelHistory",
-        "to_panel_history",
-    ),
+    "forecasts": ("Forecast", "forecast"),
+    "influence_history": ("InfluenceHistory", "to_influence_history"),
+    "interop": ("journeys_from_paths", "read_paths"),
+    "journeys": ("Journeys", "to_journeys"),
+    "log_directory": ("LogDirectory", "scan_log"),
+    "log_files": ("read_log", "write_csv", "write_log"),
+    "markov": ("OrderChoice", "choose_order"),
+    "panel_history": ("PanelHistory", "to_panel_history"),
     "scenario": (
         "Scenario",
         "StageChange",
@@ -182,32 +156,11 @@ _HOMES = {
         "staff_desk",
         "undo",
     ),
-    "simulation": (
-        "Truth",
-        "incremental_effects",
-        "simulate",
-        "simulate_changes",
-        "simulate_to",
-        "truth",
-    ),
+    "simulation": ("Truth", "incremental_effects", "simulate", "simulate_changes", "simulate_to", "truth"),
     "spec": ("World",),
-    "stage_covariates": (
-        "ContactCount",
-        "ContactRecency",
-        "PainMet",
-        "Satisfaction",
-    ),
-    "stage_history": (
-        "StageHistory",
-        "to_stage_history",
-    ),
-    "twin": (
-        "Twin",
-        "TwinEffects",
-        "fit_world",
-        "twin_attribution",
-        "worlds_from",
-    ),
+    "stage_covariates": ("ContactCount", "ContactRecency", "PainMet", "Satisfaction"),
+    "stage_history": ("StageHistory", "to_stage_history"),
+    "twin": ("Twin", "TwinEffects", "fit_world", "twin_attribution", "worlds_from"),
 }
 _MODULES = ("worlds",)
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -278,6 +231,7 @@ __all__ = [
     "posterior_attribution",
     "read_costs",
     "read_events",
+    "read_grid",
     "read_lift_tests",
     "read_log",
     "read_paths",
@@ -285,6 +239,7 @@ __all__ = [
     "reschedule",
     "retarget",
     "returns",
+    "run_benchmark",
     "scale_channel",
     "scan_log",
     "simulate",
