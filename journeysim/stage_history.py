@@ -181,7 +181,7 @@ def to_stage_history(
     if (returned := ~stay & ~is_last).any():
         name = log.customers["customer"][int(who[returned][0])].as_py()
         raise InputError(f"Customer {name!r} has events after being lost; remove the loss, or what comes after it.")
-    codes, segments, attributes, levels = _segments(log, by)
+    codes, segments, attributes, levels = segments_of(log, by)
     found = [(covariate, covariate.changes(log)) for covariate in covariates]
     pieces = split_stays(
         who, rows, when, until, edges_days=edges, covariates=[(v, c, customers[c.rows]) for v, c in found]
@@ -225,7 +225,7 @@ def to_stage_history(
     )
 
 
-def _segments(
+def segments_of(
     log: EventLog, by: str | Sequence[str] | None
 ) -> tuple[IntArray, tuple[str, ...], tuple[str, ...], tuple[tuple[str, ...], ...]]:
     """(n_customers,) segment of each customer, names of the segments; attributes that are crossed, and their levels."""
