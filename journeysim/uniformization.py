@@ -52,18 +52,28 @@ def propagate(
     discount_per_day : continuous, >= 0
     with_days : whether the days spent are wanted; without, they are empty, (G, 0, S + 1, N)
     """
-    return Propagated(
-        *_propagate(
-            np.ascontiguousarray(hazards, dtype=np.float64),
-            np.asarray(origins, dtype=np.int64),
-            np.asarray(targets, dtype=np.int64),
-            np.ascontiguousarray(starts, dtype=np.float64),
-            float(step_days),
-            int(n_steps),
-            float(discount_per_day),
-            with_days,
-        )
+    weights = np.ascontiguousarray(starts, dtype=np.float64)
+    there = weights.any(axis=(0, 2))
+    there[targets] = there[origins] = True
+    used = np.flatnonzero(there)  # states where nobody ever is would cost as much as others
+    found = _propagate(
+        np.ascontiguousarray(hazards, dtype=np.float64),
+        np.searchsorted(used, origins),
+        np.searchsorted(used, targets),
+        weights[:, used],
+        float(step_days),
+        int(n_steps),
+        float(discount_per_day),
+        with_days,
     )
+    if len(used) == weights.shape[1]:
+        return Propagated(*found)
+    everywhere = []
+    for part in found:
+        whole = np.zeros((*part.shape[:2], weights.shape[1], part.shape[3]))
+        whole[:, :, used] = part
+        everywhere.append(whole)
+    return Propagated(*everywhere)
 
 
 @njit(cache=True, error_model="numpy", parallel=True, fastmath={"contract"})

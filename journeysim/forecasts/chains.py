@@ -66,6 +66,7 @@ class Chains:
         in_bins = posterior.hazards_in_bins  # (N, G, B, M)
         self.hazards = in_bins if len(self.edges_days) > 1 else None
         self.by_segment = np.ascontiguousarray(np.moveaxis(in_bins[:, :, 0], 0, -1))  # (G, M, N)
+        self._fastest = self.by_segment.max(axis=(0, 2), initial=0.0)
         weights = np.asarray(posterior.starts, dtype=np.float64)
         self.starts = np.concatenate([weights, np.zeros((len(weights), 1))], axis=1)[..., None] / weights.sum()
         self._known: dict[tuple[object, ...], FloatArray] = {}
@@ -159,12 +160,12 @@ class Chains:
     ) -> FloatArray:
         """(G, T, S + 1, N) states of Markov chains; by squaring matrices where vectors would take too many jumps."""
         n_states = weights.shape[1]
-        hazards = self.by_segment[:, kept] * factors[kept, None]
-        fastest = max((hazards[:, self.origins[kept] == s].sum(axis=1).max() for s in range(n_states)), default=0.0)
+        fastest = np.bincount(self.origins[kept], (self._fastest * factors)[kept], n_states).max(initial=0.0)
         if fastest * days[-1] <= MOST_JUMPS:
             return self._propagate(factors, kept, weights, days, with_days=False)[0]
         from journeysim.ctmc import transition_probabilities
 
+        hazards = self.by_segment[:, kept] * factors[kept, None]
         Q = np.zeros((len(hazards), self.n_draws, n_states, n_states))
         Q[:, :, self.origins[kept], self.targets[kept]] = hazards.transpose(0, 2, 1)
         Q[..., range(n_states), range(n_states)] = -Q.sum(axis=-1)
