@@ -53,7 +53,17 @@ if TYPE_CHECKING:
     from journeysim.errors import InputError
     from journeysim.event_map import EventMap, read_events
     from journeysim.events import EventLog
-    from journeysim.forecasts import Forecast, forecast
+    from journeysim.forecasts import (
+        Cost,
+        Decision,
+        Forecast,
+        GainsOverTime,
+        choose_within_budget,
+        decide,
+        forecast,
+        forecast_worlds,
+        gains_over_time,
+    )
     from journeysim.influence_history import InfluenceHistory, to_influence_history
     from journeysim.interop import journeys_from_paths, read_paths
     from journeysim.journeys import Journeys, to_journeys
@@ -84,6 +94,7 @@ if TYPE_CHECKING:
     from journeysim.spec import World
     from journeysim.stage_covariates import ContactCount, ContactRecency, PainMet, Satisfaction
     from journeysim.stage_history import StageHistory, to_stage_history
+    from journeysim.stage_money import StageMoney, to_stage_money
 
 _HOMES = {
     "attribution": (
@@ -130,8 +141,15 @@ _HOMES = {
     ),
     "events": ("EventLog",),
     "forecasts": (
+        "Cost",
+        "Decision",
         "Forecast",
+        "GainsOverTime",
+        "choose_within_budget",
+        "decide",
         "forecast",
+        "forecast_worlds",
+        "gains_over_time",
     ),
     "influence_history": (
         "InfluenceHistory",
@@ -200,6 +218,10 @@ _HOMES = {
         "StageHistory",
         "to_stage_history",
     ),
+    "stage_money": (
+        "StageMoney",
+        "to_stage_money",
+    ),
 }
 _MODULES = ("worlds",)
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -210,10 +232,13 @@ __all__ = [
     "Comparison",
     "ContactCount",
     "ContactRecency",
+    "Cost",
+    "Decision",
     "Drift",
     "EventLog",
     "EventMap",
     "Forecast",
+    "GainsOverTime",
     "InfluenceHistory",
     "InfluenceModel",
     "InfluencePosterior",
@@ -234,6 +259,7 @@ __all__ = [
     "StageChange",
     "StageHistory",
     "StageModel",
+    "StageMoney",
     "TimeDecay",
     "Truth",
     "UncertainAttribution",
@@ -249,13 +275,17 @@ __all__ = [
     "change_pull",
     "change_word_of_mouth",
     "choose_order",
+    "choose_within_budget",
     "combine",
     "compare",
     "costs_of",
+    "decide",
     "drift",
     "drop_channel",
     "fix_pain_point",
     "forecast",
+    "forecast_worlds",
+    "gains_over_time",
     "improve_stage",
     "incremental_effects",
     "journeys_between",
@@ -286,6 +316,7 @@ __all__ = [
     "to_panel_history",
     "to_purchase_history",
     "to_stage_history",
+    "to_stage_money",
     "truth",
     "undo",
     "worlds",
