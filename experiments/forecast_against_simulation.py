@@ -1,6 +1,6 @@
 """How wrong is a forecast from stages, and does it know? 50 random scenarios on 5 packaged worlds.
 
-Expected: where hazards within a segment are constant, 90% intervals hold the simulated difference about 90% of the time.
+Expected: where hazards within a segment are constant, 90% intervals hold the simulated difference 90% of the time.
 Packaged worlds break this (contacts whose influence builds up and fades, pain points, satisfaction, word of mouth): the
 posterior is narrow, the model is wrong, and coverage falls. Bins of time in stage should mend part of it, and splitting
 by persona another; a world of word of mouth neither.

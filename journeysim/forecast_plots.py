@@ -67,6 +67,7 @@ def gains_chart(
     axes.set_ylabel(f"gain in {measure} so far\n({unit})")
     axes.set_xlim(0, gains.days[-1])
     _tidy(axes, title or f"When does the gain in {measure} arrive?")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}"))
     axes.legend(fontsize=8, frameon=False, loc="upper left")
     return figure
 
@@ -93,12 +94,12 @@ def decision_chart(decision: Decision, *, title: str = "Which scenario pays?") -
             f"pays: {chance:.0%}", (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=INK,
             annotation_clip=False,
         )  # fmt: skip
-    axes.set_yticks(at, [_plain(name, 40) for name in rows["scenario"]])
+    axes.set_yticks(at, [_plain(name, 60) for name in rows["scenario"]])
     axes.set_ylim(-0.6, rows.height - 0.4)
     unit = decision.currency or "currency of the log"
     axes.set_xlabel(
         f"net gain in {decision.measure} over {decision.population:,} customers, {unit}   (line: 90% interval)"
     )
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}"))
     _tidy(axes, title)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}"))
     return figure

@@ -103,8 +103,10 @@ def to_stage_money(log: EventLog, *, by: str | Sequence[str] | None = None) -> S
         n_purchases=n,
         mean_value=np.where(few, value.mean(), mean),
         sd_value=np.where(few, value.std(), spread),
-        cost=np.bincount(cell, costs, n_segments * n_stages).reshape(n_segments, n_stages),
-        cost_squared=np.bincount(cell, costs**2, n_segments * n_stages).reshape(n_segments, n_stages),
+        cost=np.bincount(cell, costs, n_segments * n_stages).reshape(history.starts.shape).astype(np.float64),
+        cost_squared=np.bincount(cell, costs**2, n_segments * n_stages)
+        .reshape(history.starts.shape)
+        .astype(np.float64),
         days=history.exposure_days,
         currency=log.currency,
     )

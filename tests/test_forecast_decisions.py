@@ -29,7 +29,7 @@ def test_a_decision_is_what_counting_finds():
     assert found.scenarios == ("a", "b")
     a = np.array([1, 2, -1, 4]) * 100.0 - 50
     b = np.array([3, 0, 0, 1]) * 100.0
-    np.testing.assert_allclose(found.net, np.column_stack([a, b]) if a.mean() > b.mean() else np.column_stack([b, a]))
+    np.testing.assert_allclose(found.net, np.column_stack([a, b]))
     rows = {row["scenario"]: row for row in found.to_frame().iter_rows(named=True)}
     best = np.maximum(np.maximum(a, b), 0)
     assert (rows["a"]["p_helps"], rows["a"]["p_pays"]) == (0.75, 0.75)
@@ -134,3 +134,20 @@ def test_worlds_that_do_not_fit_are_refused():
         forecast_worlds([draw, {"b": world(1)}], np.ones((2, 1)), plan, **ask)
     with pytest.raises(InputError, match="no scenario"):
         forecast_worlds([draw, draw], np.ones((2, 1)), [], **ask)
+
+
+def test_charts_show_what_the_tables_hold():
+    from journeysim.forecast_plots import decision_chart, gains_chart
+    from journeysim.forecasts import gains_over_time
+
+    found = choose(9)
+    axes = decision_chart(found).axes[0]
+    shown = [point[0] for point in axes.collections[-1].get_offsets()]
+    np.testing.assert_allclose(shown[::-1], found.net.mean(axis=0))
+    assert not any("%" in label.get_text() for label in axes.get_xticklabels())
+    gains = gains_over_time(DRAWS, SCENARIOS, np.linspace(0, 30, 4))
+    axes = gains_chart(gains).axes[0]
+    lines = [line for line in axes.lines if len(line.get_xdata()) == 4]
+    np.testing.assert_allclose(lines[1].get_ydata(), 100 * gains.gains["b", "conversion"].mean(axis=0))
+    with pytest.raises(InputError, match="no gains of 'clv'"):
+        gains_chart(gains, "clv")

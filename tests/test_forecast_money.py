@@ -69,7 +69,7 @@ def test_equal_bins_of_time_in_stage_change_no_money():
     binned = replace(DRAWS, edges_days=(0.0, 2.0), later=np.ones((5, 1, 11)))
     a, b = (forecast(d, [PLAN], money=SURE, yearly_discount=0.2, **DAYS).changed[0] for d in (DRAWS, binned))
     for measure in ("purchases", "revenue", "cost", "clv"):
-        np.testing.assert_allclose(a.of(measure), b.of(measure), rtol=2e-3)
+        np.testing.assert_allclose(a.of(measure), b.of(measure), rtol=1e-3)
 
 
 def test_gains_over_time_end_where_the_forecast_does():
@@ -106,9 +106,8 @@ def test_money_of_a_log_is_what_adding_up_finds():
     ]  # fmt: skip
     names = ["customer", "time", "kind", "stage", "channel", "value", "cost"]
     frame = pl.DataFrame(rows, schema=names, orient="row").with_columns(
-        pl.datetime(2024, 1, 1) + pl.duration(days=pl.col("time"))
+        (pl.datetime(2024, 1, 1) + pl.duration(days=pl.col("time"))).alias("time")
     )
-    frame = frame.with_columns(pl.col("time").cast(pl.Datetime("us", "UTC")))
     log = EventLog.from_frame(frame, stages=["look", "buy"], purchase_stages=["buy"])
     money = to_stage_money(log)
     assert money.cost.tolist() == [[0.5, 2.0]]
@@ -124,9 +123,9 @@ def test_a_forecast_with_money_meets_the_log_that_it_came_from():
     world = World.from_yaml("""
 name: shop
 stages:
-  - {name: look, moves_per_day: {buy: 0.1, lost: 0.05}, contacts_per_day: {mail: 0.4}}
+  - {name: look, moves_per_day: {buy: 0.1, lost: 0.05}}
   - {name: buy, purchase: true, moves_per_day: {look: 0.2, lost: 0.02}}
-channels: [{name: mail, cost_per_contact: 0.3}]
+channels: [{name: mail, cost_per_contact: 0.3, contacts_per_day: {look: 0.4, buy: 0.1}}]
 personas: [{name: all, share: 1}]
 basket: {median: 10}
 """)
@@ -135,9 +134,7 @@ basket: {median: 10}
     history, money = to_stage_history(log), to_stage_money(log)
     hazards = np.repeat((history.counts / history.exposure_days[:, history.origins])[None], 2, axis=0)
     draws = Draws(hazards, history.moves, history.stages, history.purchase_stages, history.starts)
-    sure = replace(
-        money, segments=draws.segments, sd_value=money.sd_value * 0, cost_squared=money.cost_squared * 0
-    )
+    sure = replace(money, segments=draws.segments, sd_value=money.sd_value * 0, cost_squared=money.cost_squared * 0)
     found = forecast(draws, [], conversion_days=60, retention_days=30, horizon_days=60, money=sure).baseline
     events = pl.DataFrame(log.events)
     bought = events.filter(pl.col("kind") == "purchase")

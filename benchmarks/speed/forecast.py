@@ -6,6 +6,7 @@ Run: python benchmarks/speed/forecast.py
 
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.linalg import expm
@@ -15,7 +16,7 @@ from journeysim.forecasts.chains import Chains
 from journeysim.scenario import Scenario, StageChange
 
 STAGES = ("aware", "interested", "comparing", "cart", "buyer", "user", "loyal", "advocate")
-FORWARD = [(a, b) for a, b in zip(STAGES, STAGES[1:], strict=False)]
+FORWARD = list(pairwise(STAGES))
 BACK = [("comparing", "interested"), ("cart", "comparing"), ("loyal", "user"), ("user", "buyer")]
 MOVES = (*FORWARD, *BACK, *((stage, "lost") for stage in STAGES))
 DRAWS, SEGMENTS, SCENARIOS, TIMED = 4_000, 4, 50, 20

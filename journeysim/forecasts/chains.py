@@ -124,7 +124,9 @@ class Chains:
         if self.hazards is None:
             _, stays, later = self._propagate(factors, every, self.starts, days, discount=discount_per_day)
             hazards = (self.by_segment * factors[:, None])[:, None, buys]  # (G, 1, M, N)
-            counts = [(spent[:, :, self.origins[buys]] * hazards).sum(axis=2).transpose(2, 0, 1) for spent in (stays, later)]
+            counts = [
+                (spent[:, :, self.origins[buys]] * hazards).sum(axis=2).transpose(2, 0, 1) for spent in (stays, later)
+            ]
             stays, later = (spent[:, :, :-1].transpose(3, 0, 1, 2) for spent in (stays, later))
         else:
             made = self._move_counts(factors, every, self.starts, days)  # (N, G, T + 1, M)
@@ -149,7 +151,7 @@ class Chains:
 
     def _on_the_way(self, weights: FloatArray, ends: Sequence[int]) -> NDArray[np.bool_]:
         """(M,) moves that a customer may make before any of `ends`; all others change nothing."""
-        there = weights.any(axis=(0, 2))
+        there: NDArray[np.bool_] = np.asarray(weights.any(axis=(0, 2)))
         before = ~np.isin(self.origins, list(ends))
         for _ in self.stages:
             there[self.targets[before & there[self.origins]]] = True
@@ -206,6 +208,7 @@ class Chains:
         """(N, G, T, M) expected moves by each of `days`, of semi-Markov chains."""
         from journeysim.semi_markov import move_counts
 
+        assert self.hazards is not None  # noqa: S101
         hazards = (self.hazards * factors)[..., kept]
         shape = hazards.shape[:2]
         starts = np.broadcast_to(weights, (*weights.shape[:2], self.n_draws)).transpose(2, 0, 1)[..., :-1]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 DAYS_PER_YEAR = 365.0
 
-STEPS = 64
+STEPS = 256
 """Steps of a horizon over which money is added up where hazards depend on time in stage."""
 
 

@@ -114,14 +114,19 @@ class Decision:
             shares = ("" if row[name] is None else f"{row[name]:.0%}" for name in ("p_helps", "p_pays", "p_best"))
             interval = f"{_short(row['low'])} to {_short(row['high'])}"
             table.add_row(
-                Text(row["scenario"]), _short(row["cost"]), _short(row["gain"]), interval, *shares, _short(row["regret"])
+                Text(row["scenario"]),
+                _short(row["cost"]),
+                _short(row["gain"]),
+                interval,
+                *shares,
+                _short(row["regret"]),
             )
         console = Console(file=StringIO(), width=80, color_system=None)
         unit = self.currency or "the currency of the log"
         with console.capture() as capture:
             console.print(f"{self.measure} of {self.population:,} customers, in {unit}", highlight=False)
             console.print(table)
-            console.print("Helps, pays, is best: probabilities. Regret: expected loss against knowing better.")
+            console.print("Helps, pays, is best: probabilities. Regret: mean loss against knowing best.")
             if self.note:
                 console.print(Text(self.note))
         return "\n".join(line.rstrip() for line in capture.get().strip("\n").splitlines())
