@@ -48,7 +48,7 @@ def gains_chart(
     if len(chosen) > len(_COLORS) or not set(chosen) <= set(names):
         raise InputError(f"gains_chart: name at most {len(_COLORS)} of {', '.join(names)}.")
     times = 100 if measure == "conversion" else 1
-    figure = Figure(figsize=(8.6, 4.2), layout="constrained")
+    figure = Figure(figsize=(10.5, 4.2), layout="constrained")
     axes = figure.add_subplot()
     axes.axhline(0, color=GREY, lw=0.8)
     for name, color in zip(chosen, _COLORS, strict=False):
@@ -56,7 +56,7 @@ def gains_chart(
         mean = draws.mean(axis=0)
         axes.fill_between(gains.days, *np.quantile(draws, INTERVAL, axis=0), color=color, alpha=0.18, lw=0)
         half = gains.half_by(name, measure)
-        arrives = f", half by day {half:,.0f}" if np.isfinite(half) else ""
+        arrives = f"\nhalf by day {half:,.0f}" if np.isfinite(half) else ""
         axes.plot(gains.days, mean, color=color, lw=2, label=_plain(name, 40) + arrives)
         if np.isfinite(half):
             axes.plot(half, np.interp(half, gains.days, mean), "o", color=color, mec="white", ms=7)
@@ -68,7 +68,7 @@ def gains_chart(
     axes.set_xlim(0, gains.days[-1])
     _tidy(axes, title or f"When does the gain in {measure} arrive?")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}"))
-    axes.legend(fontsize=8, frameon=False, loc="upper left")
+    axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), labelspacing=0.9)
     return figure
 
 

@@ -53,7 +53,7 @@ def propagate(
     with_days : whether the days spent are wanted; without, they are empty, (G, 0, S + 1, N)
     """
     weights = np.ascontiguousarray(starts, dtype=np.float64)
-    there = weights.any(axis=(0, 2))
+    there: NDArray[np.bool_] = np.asarray(weights.any(axis=(0, 2)))
     there[targets] = there[origins] = True
     used = np.flatnonzero(there)  # states where nobody ever is would cost as much as others
     found = _propagate(
