@@ -54,7 +54,17 @@ if TYPE_CHECKING:
     from journeysim.errors import InputError
     from journeysim.event_map import EventMap, read_events
     from journeysim.events import EventLog
-    from journeysim.forecasts import Forecast, forecast
+    from journeysim.forecasts import (
+        Cost,
+        Decision,
+        Forecast,
+        GainsOverTime,
+        choose_within_budget,
+        decide,
+        forecast,
+        forecast_worlds,
+        gains_over_time,
+    )
     from journeysim.influence_history import InfluenceHistory, to_influence_history
     from journeysim.interop import journeys_from_paths, read_paths
     from journeysim.journeys import Journeys, to_journeys
@@ -85,6 +95,7 @@ if TYPE_CHECKING:
     from journeysim.spec import World
     from journeysim.stage_covariates import ContactCount, ContactRecency, PainMet, Satisfaction
     from journeysim.stage_history import StageHistory, to_stage_history
+    from journeysim.stage_money import StageMoney, to_stage_money
     from journeysim.twin import Twin, TwinEffects, fit_world, twin_attribution, worlds_from
 
 _HOMES = {
@@ -129,7 +140,17 @@ _HOMES = {
     "errors": ("InputError",),
     "event_map": ("EventMap", "read_events"),
     "events": ("EventLog",),
-    "forecasts": ("Forecast", "forecast"),
+    "forecasts": (
+        "Cost",
+        "Decision",
+        "Forecast",
+        "GainsOverTime",
+        "choose_within_budget",
+        "decide",
+        "forecast",
+        "forecast_worlds",
+        "gains_over_time",
+    ),
     "influence_history": ("InfluenceHistory", "to_influence_history"),
     "interop": ("journeys_from_paths", "read_paths"),
     "journeys": ("Journeys", "to_journeys"),
@@ -160,6 +181,7 @@ _HOMES = {
     "spec": ("World",),
     "stage_covariates": ("ContactCount", "ContactRecency", "PainMet", "Satisfaction"),
     "stage_history": ("StageHistory", "to_stage_history"),
+    "stage_money": ("StageMoney", "to_stage_money"),
     "twin": ("Twin", "TwinEffects", "fit_world", "twin_attribution", "worlds_from"),
 }
 _MODULES = ("worlds",)
@@ -171,10 +193,13 @@ __all__ = [
     "Comparison",
     "ContactCount",
     "ContactRecency",
+    "Cost",
+    "Decision",
     "Drift",
     "EventLog",
     "EventMap",
     "Forecast",
+    "GainsOverTime",
     "InfluenceHistory",
     "InfluenceModel",
     "InfluencePosterior",
@@ -195,6 +220,7 @@ __all__ = [
     "StageChange",
     "StageHistory",
     "StageModel",
+    "StageMoney",
     "TimeDecay",
     "Truth",
     "Twin",
@@ -212,14 +238,18 @@ __all__ = [
     "change_pull",
     "change_word_of_mouth",
     "choose_order",
+    "choose_within_budget",
     "combine",
     "compare",
     "costs_of",
+    "decide",
     "drift",
     "drop_channel",
     "fit_world",
     "fix_pain_point",
     "forecast",
+    "forecast_worlds",
+    "gains_over_time",
     "improve_stage",
     "incremental_effects",
     "journeys_between",
@@ -252,6 +282,7 @@ __all__ = [
     "to_panel_history",
     "to_purchase_history",
     "to_stage_history",
+    "to_stage_money",
     "truth",
     "twin_attribution",
     "undo",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from journeysim.attribution import Attribution
     from journeysim.events import EventLog
-    from journeysim.forecasts import FloatArray
+    from journeysim.forecasts.result import FloatArray
     from journeysim.kpis import Estimate
     from journeysim.stage_history import StageHistory
 

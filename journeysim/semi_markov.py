@@ -41,12 +41,8 @@ def absorbed(
 
     Parameters
     ----------
-    hazards : (n, B, M) per day, of n chains, in each bin of time in stage
-    edges_days : (B,) where the bins begin, the first at 0
-    origins, targets : (M,) stage that each move leaves (0 to S - 1), and state that it enters (0 to S)
-    starts : (n, S) weights of the stages in which customers begin, having just entered them
     ends : (E,) states that nobody leaves, whatever moves there are
-    days : (T,) evenly spaced from 0, or from one step on if there is one time only
+    hazards, edges_days, origins, targets, starts, days : as `move_counts`
 
     Returns
     -------
@@ -54,23 +50,51 @@ def absorbed(
 
     Raises
     ------
+    InputError : as `move_counts`
+    """
+    kept = ~np.isin(origins, ends)
+    made = move_counts(hazards[..., kept], edges_days, origins[kept], targets[kept], starts, days)
+    weights = np.column_stack([starts, np.zeros(len(starts))])
+    return np.stack([weights[:, [end]] + made[..., targets[kept] == end].sum(axis=-1) for end in ends], axis=-1)
+
+
+def move_counts(
+    hazards: FloatArray,
+    edges_days: FloatArray,
+    origins: IntArray,
+    targets: IntArray,
+    starts: FloatArray,
+    days: FloatArray,
+) -> FloatArray:
+    """Expected number of times that each move has been made by each of some times.
+
+    Parameters
+    ----------
+    hazards : (n, B, M) per day, of n chains, in each bin of time in stage
+    edges_days : (B,) where the bins begin, the first at 0
+    origins, targets : (M,) stage that each move leaves (0 to S - 1), and state that it enters (0 to S)
+    starts : (n, S) weights of the stages in which customers begin, having just entered them
+    days : (T,) evenly spaced from 0, or from one step on if there is one time only
+
+    Returns
+    -------
+    (n, T, M)
+
+    Raises
+    ------
     InputError : if steps as small as 1 / 32,768 of the time do not suffice
     """
     times = np.atleast_1d(np.asarray(days, dtype=np.float64))
     grid = np.linspace(0.0, times[-1], len(times)) if len(times) > 1 else np.array([0.0, times[-1]])
-    absorbing = np.zeros(max(starts.shape[1], int(targets.max(initial=0)) + 1) + 1, dtype=np.bool_)
-    absorbing[ends] = True
-    kept = ~absorbing[origins]
     arrays = (
-        np.ascontiguousarray(hazards[..., kept], dtype=np.float64),
+        np.ascontiguousarray(hazards, dtype=np.float64),
         np.asarray(edges_days, dtype=np.float64),
-        np.asarray(origins[kept], dtype=np.int64),
-        np.asarray(targets[kept], dtype=np.int64),
+        np.asarray(origins, dtype=np.int64),
+        np.asarray(targets, dtype=np.int64),
         np.ascontiguousarray(starts, dtype=np.float64),
-        np.asarray(ends, dtype=np.int64),
     )
     per_time = max(1, int(np.ceil(32 / (len(grid) - 1))))
-    coarse = _absorbed(*arrays, grid[1], len(grid) - 1, per_time)
+    coarse = _move_counts(*arrays, grid[1], len(grid) - 1, per_time)
     while True:
         per_time *= 2
         if per_time * (len(grid) - 1) > MOST_STEPS:
@@ -78,7 +102,7 @@ def absorbed(
                 f"Forecast: {MOST_STEPS:,} steps over {times[-1]:g} days are too coarse for hazards as fast as "
                 f"{hazards.max():.3g} per day; forecast fewer days, or leave out moves that take no time."
             )
-        fine = _absorbed(*arrays, grid[1], len(grid) - 1, per_time)
+        fine = _move_counts(*arrays, grid[1], len(grid) - 1, per_time)
         if np.abs(fine - coarse).max(initial=0.0) < TOLERANCE:
             break
         coarse = fine
@@ -87,13 +111,12 @@ def absorbed(
 
 
 @njit(cache=True, error_model="numpy", parallel=True)
-def _absorbed(
+def _move_counts(
     hazards: FloatArray,
     edges_days: FloatArray,
     origins: IntArray,
     targets: IntArray,
     starts: FloatArray,
-    ends: IntArray,
     spacing: float,
     n_times: int,
     per_time: int,
@@ -104,7 +127,7 @@ def _absorbed(
     n_steps = n_times * per_time
     # beyond the last edge the kernel falls geometrically: one number per stage carries all older customers
     n_lags = min(n_steps, int(np.ceil(edges_days[-1] / step)) + 1)
-    found = np.zeros((n, n_times + 1, len(ends)))
+    found = np.zeros((n, n_times + 1, n_moves))
     for i in prange(n):
         kernel, from_start, decay = _kernel(hazards[i], edges_days, origins, n_stages, step, n_steps, n_lags)
         entered = np.zeros((n_steps, n_stages + 2))
@@ -115,11 +138,7 @@ def _absorbed(
             if targets[m] < n_stages:
                 within[targets[m], origins[m]] += kernel[0, m]
         solve = np.linalg.inv(np.eye(n_stages) - within)
-        reached = np.zeros(len(ends))
-        for e in range(len(ends)):
-            if ends[e] < n_stages:
-                reached[e] = starts[i, ends[e]]
-            found[i, 0, e] = reached[e]
+        made = np.zeros(n_moves)
         first_flow = np.zeros(n_stages + 2)
         for t in range(n_steps):
             for s in range(n_stages):
@@ -139,15 +158,10 @@ def _absorbed(
                 for r in range(n_stages):
                     value += solve[s, r] * first_flow[r]
                 entered[t, s] = value
-            for e in range(len(ends)):
-                if ends[e] < n_stages:
-                    reached[e] += entered[t, ends[e]]
-                else:
-                    for m in range(n_moves):
-                        if targets[m] == ends[e]:
-                            reached[e] += now[m] + entered[t, origins[m]] * kernel[0, m]
+            for m in range(n_moves):
+                made[m] += now[m] + entered[t, origins[m]] * kernel[0, m]
                 if (t + 1) % per_time == 0:
-                    found[i, (t + 1) // per_time, e] = reached[e]
+                    found[i, (t + 1) // per_time, m] = made[m]
     return found
 
 

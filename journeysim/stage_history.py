@@ -168,7 +168,7 @@ def to_stage_history(
     who, rows, when, until, stage, target = _stays(log)
     is_last, stay = target < 0, stage != lost
     customers = log.customer_codes()
-    codes, segments, attributes, levels = _segments(log, by)
+    codes, segments, attributes, levels = segments_of(log, by)
     found = [(covariate, covariate.changes(log)) for covariate in covariates]
     pieces = split_stays(
         who, rows, when, until, edges_days=edges, covariates=[(v, c, customers[c.rows]) for v, c in found]
@@ -218,7 +218,7 @@ def observed_stays(
     """Segment names, and of each stay that `to_stage_history` counts: segment, stage, days, whether it ended."""
     _check_stages(log)
     who, _, when, until, stage, target = _stays(log)
-    codes, segments, _, _ = _segments(log, by)
+    codes, segments, _, _ = segments_of(log, by)
     kept = stage < len(log.stages)
     return segments, codes[who[kept]], stage[kept], (until - when)[kept] / DAY_US, target[kept] >= 0
 
@@ -247,7 +247,7 @@ def _stays(log: EventLog) -> tuple[IntArray, IntArray, IntArray, IntArray, IntAr
     return who, rows, when, until, stage, target
 
 
-def _segments(
+def segments_of(
     log: EventLog, by: str | Sequence[str] | None
 ) -> tuple[IntArray, tuple[str, ...], tuple[str, ...], tuple[tuple[str, ...], ...]]:
     """(n_customers,) segment of each customer, names of the segments; attributes that are crossed, and their levels."""

@@ -66,6 +66,10 @@ class Draws:
     covariates: tuple = ()
 
     @property
+    def segments(self):
+        return tuple(f"segment {g}" for g in range(len(self.starts)))
+
+    @property
     def hazards_in_bins(self):
         first = self.hazards[:, :, None]
         return first if self.later is None else np.concatenate([first, first * self.later[:, None]], axis=2)

@@ -1,0 +1,24 @@
+"""Forecasts: what a scenario does to conversion, retention and money, how surely, when, and whether it pays."""
+
+from journeysim.forecasts.closed_form import conversion_curve, forecast, retention_curve
+from journeysim.forecasts.decisions import Cost, Decision, choose_within_budget, decide
+from journeysim.forecasts.over_time import GainsOverTime, gains_over_time
+from journeysim.forecasts.result import INTERVAL, Forecast, Measures, signed
+from journeysim.forecasts.simulated import forecast_worlds
+
+__all__ = [
+    "INTERVAL",
+    "Cost",
+    "Decision",
+    "Forecast",
+    "GainsOverTime",
+    "Measures",
+    "choose_within_budget",
+    "conversion_curve",
+    "decide",
+    "forecast",
+    "forecast_worlds",
+    "gains_over_time",
+    "retention_curve",
+    "signed",
+]

@@ -1,0 +1,213 @@
+"""Forecast: baseline and scenarios draw by draw, whatever computed them, and the table of their differences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from io import StringIO
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+import polars as pl
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from journeysim.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+    from rich.console import JustifyMethod
+
+    FloatArray = NDArray[np.float64]
+
+INTERVAL: Final = (0.05, 0.95)
+"""Quantiles of the 90% intervals in tables and plots."""
+
+ROUNDING: Final = 1e-9
+"""Differences below this are rounding: the scenario does not touch the measure."""
+
+SHARES: Final = ("conversion", "retention")
+"""Measures that are shares of customers; all others are amounts per customer."""
+
+LOWER_IS_BETTER: Final = ("cost",)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measures:
+    """What one version of the world does, one number per draw.
+
+    Attributes
+    ----------
+    conversion : (N,) share of customers who purchase within `conversion_days`
+    retention : (N,) share of these who are still active customers `retention_days` after the first purchase
+    more : (N,) each, per customer over `horizon_days`, by name: purchases, revenue, cost (of contacts), profit
+        (revenue minus cost), clv (profit, discounted)
+    by_segment : (N, G) of each measure, for the customers of each segment; NaN is a retention where nobody converts
+    """
+
+    conversion: FloatArray
+    retention: FloatArray
+    more: Mapping[str, FloatArray] = field(default_factory=dict)
+    by_segment: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The measures there are."""
+        return (*SHARES, *self.more)
+
+    def of(self, measure: str, segment: int | None = None) -> FloatArray:
+        """(N,) one measure, of all customers or of one segment. Raises InputError if it was not computed."""
+        if measure not in self.names:
+            raise InputError(
+                f"This forecast has no {measure!r}, only {', '.join(self.names)}; ask for more with horizon_days= and "
+                "money=to_stage_money(log, by=...)."
+            )
+        if segment is not None:
+            return self.by_segment[measure][:, segment]
+        return np.asarray(getattr(self, measure) if measure in SHARES else self.more[measure])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forecast:
+    """Baseline and scenarios, draw by draw.
+
+    Attributes
+    ----------
+    conversion_days, retention_days : the horizons
+    baseline : the measures without any change
+    scenarios : the K names
+    changed : (K,) measures under each scenario, on the same draws as the baseline
+    unseen : (K,) what each scenario changes but nobody was seen to do, such as "exit from loyalty"; mostly empty
+    segments : the G names
+    horizon_days : over which purchases and money are counted; None if they are not
+    currency : of money, or None if unknown
+    source : how it was computed
+    noise : by scenario and measure, standard deviation of the Monte Carlo noise in a difference draw by draw; empty in
+        closed form. `difference` has it removed from the spread, see there
+    """
+
+    conversion_days: float
+    retention_days: float
+    baseline: Measures
+    scenarios: tuple[str, ...]
+    changed: tuple[Measures, ...]
+    unseen: tuple[tuple[str, ...], ...]
+    segments: tuple[str, ...] = ()
+    horizon_days: float | None = None
+    currency: str | None = None
+    source: Literal["closed form", "simulated"] = "closed form"
+    noise: Mapping[tuple[str, str], float] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return (
+            f"Forecast({len(self.scenarios)} scenario{'' if len(self.scenarios) == 1 else 's'}, conversion within "
+            f"{self.conversion_days:g} days, retention at {self.retention_days:g} days, "
+            f"{len(self.baseline.conversion):,} draws, {self.source})"
+        )
+
+    def __str__(self) -> str:
+        """The table in 80 columns: shares in percent, their differences and 90% intervals in percentage points."""
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        heading = "difference\n(pp)" if not self.baseline.more else "difference"
+        for name in ("scenario", "measure", "days", "baseline", "forecast", heading, "90% interval"):
+            side: JustifyMethod = "left" if name in ("scenario", "measure") else "right"
+            table.add_column(name, justify=side, overflow="fold", no_wrap=name != "scenario")
+        for (scenario,), rows in self.to_frame().group_by("scenario", maintain_order=True):
+            cells = zip(*(_in_words(row) for row in rows.iter_rows(named=True)), strict=True)
+            table.add_row(Text(str(scenario)), *map("\n".join, cells))
+        console = Console(file=StringIO(), width=80, color_system=None)
+        with console.capture() as capture:
+            console.print(table)
+            if self.baseline.more:
+                console.print(f"Amounts are per customer, in {self.currency or 'the currency of the log'}; ")
+                console.print("differences of shares are percentage points.")
+            if self.noise:
+                console.print(f"Simulated; Monte Carlo noise is at most {self._largest_noise():.0%} of the variance")
+                console.print("of a difference between draws, and is taken off the intervals.")
+        return "\n".join(line.rstrip() for line in capture.get().strip("\n").splitlines()).rstrip()
+
+    def difference(self, scenario: str, measure: str, segment: str | None = None) -> FloatArray:
+        """(N,) scenario minus baseline, for any measure, of all customers or one segment.
+
+        Of all customers, where Monte Carlo noise of standard deviation e is known, draws are drawn towards their mean
+        by sqrt(1 - e^2 / variance), so that their spread is that of what is not known, not that of the simulation.
+        """
+        changed = self.changed[self.scenarios.index(scenario)]
+        at = None if segment is None else self.segments.index(segment)
+        found = np.asarray(changed.of(measure, at) - self.baseline.of(measure, at))
+        noise = self.noise.get((scenario, measure), 0.0)
+        if segment is None and noise > 0 and len(found) > 1:
+            variance = found.var(ddof=1)
+            kept = np.sqrt(max(0.0, 1 - noise**2 / variance)) if variance > 0 else 0.0
+            found = found.mean() + kept * (found - found.mean())
+        return found
+
+    def days_of(self, measure: str) -> float | None:
+        """The horizon of a measure."""
+        shares = {"conversion": self.conversion_days, "retention": self.retention_days}
+        return shares.get(measure, self.horizon_days)
+
+    def to_frame(self, *, by_segment: bool = False) -> pl.DataFrame:
+        """One row per scenario and measure.
+
+        Columns: scenario, measure, days, baseline, forecast (posterior means: shares of customers, or amounts per
+        customer), difference with its central 90% interval low to high, and p_improves, the posterior probability that
+        the difference is for the better: positive, or negative for a cost (null where the scenario cannot change the
+        measure at all); and unseen, what the scenario changes but nobody was seen to do, so that the fit knows nothing
+        of it. With `by_segment`, one row per segment too, and its name in a column `segment` in front.
+        """
+        rows = []
+        for segment in self.segments if by_segment else (None,):
+            at = None if segment is None else self.segments.index(segment)
+            for scenario, changed, unseen in zip(self.scenarios, self.changed, self.unseen, strict=True):
+                for measure in self.baseline.names:
+                    difference = self.difference(scenario, measure, segment)
+                    low, high = np.quantile(difference, INTERVAL)
+                    can_change = bool(np.abs(difference).max() > ROUNDING)
+                    better = -difference if measure in LOWER_IS_BETTER else difference
+                    row = {
+                        "scenario": scenario,
+                        "measure": measure,
+                        "days": self.days_of(measure),
+                        "baseline": float(self.baseline.of(measure, at).mean()),
+                        "forecast": float(changed.of(measure, at).mean()),
+                        "difference": float(difference.mean()),
+                        "low": float(low),
+                        "high": float(high),
+                        "p_improves": float((better > ROUNDING).mean()) if can_change else None,
+                        "unseen": ", ".join(unseen) or None,
+                    }
+                    rows.append({"segment": segment, **row} if by_segment else row)
+        numbers = ("days", "baseline", "forecast", "difference", "low", "high", "p_improves")
+        words = dict.fromkeys((*(("segment",) if by_segment else ()), "scenario", "measure"), pl.String)
+        return pl.DataFrame(rows, schema={**words, **dict.fromkeys(numbers, pl.Float64), "unseen": pl.String})
+
+    def _largest_noise(self) -> float:
+        """The largest share that noise has in the variance of a difference."""
+        shares = [0.0]
+        for (scenario, measure), noise in self.noise.items():
+            changed = self.changed[self.scenarios.index(scenario)]
+            variance = float((changed.of(measure) - self.baseline.of(measure)).var(ddof=1))
+            shares.append(min(1.0, noise**2 / variance) if variance > 0 else 0.0)
+        return max(shares)
+
+
+def _in_words(row: Mapping[str, Any]) -> list[str]:
+    """The cells of a row of `to_frame`, from the measure on."""
+    share = row["measure"] in SHARES
+    told = [row["measure"], f"{row['days']:g}"]
+    told += [f"{row[name]:.2%}" if share else f"{row[name]:,.3f}" for name in ("baseline", "forecast")]
+    if row["p_improves"] is None:
+        return [*told, "not seen" if row["unseen"] else "no change", ""]
+    difference, low, high = (
+        signed(100 * row[name]) if share else f"{row[name]:+,.3f}" for name in ("difference", "low", "high")
+    )
+    return [*told, difference, f"{low} to {high}"]
+
+
+def signed(number: float) -> str:
+    """A difference with its sign and two decimals; what rounds to nothing has no sign."""
+    return f"{number:+.2f}" if round(number, 2) else "0.00"
