@@ -59,7 +59,7 @@ def test_a_guess_is_as_far_from_the_truth_as_a_guess_must_be():
     errors = [score(RandomShares().answer(sample(truth, seed)), truth, 0.9)["share_error", ""] for seed in range(600)]
     assert_mean(errors, expected, 0, 1)
     with pytest.raises(AssertionError, match="want"):
-        assert_mean(errors, 0.8 * expected, 0, 1)
+        assert_mean(errors, 0.6 * expected, 0, 1)
 
 
 def test_a_guess_finds_the_top_channel_one_time_in_as_many_as_there_are():

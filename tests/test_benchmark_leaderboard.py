@@ -148,3 +148,13 @@ def test_the_committed_truth_is_that_of_the_simulator_as_it_is(case):
 def test_no_truth_is_left_over():
     wanted = {f"{case.loaded().name}-{truth_key(case)}.json" for case in cases_of_the_small_grid()}
     assert {file.name for file in (HOME / "truth").glob("*.json")} == wanted
+
+
+@pytest.mark.slow
+def test_a_fresh_run_of_two_worlds_equals_the_committed_leaderboard(tmp_path):
+    plan = read_grid(HOME / "small.yaml").only(worlds=("hidden-persona", "random-4"))
+    fresh = summary(run_benchmark(plan, tmp_path, truths=[HOME / "truth"]))
+    committed = read_summary(HOME / "small-leaderboard.csv")
+    assert differences(fresh, committed, 1e-4).is_empty()
+    wrong = committed.with_columns(pl.col("share_error") + 0.001)
+    assert len(differences(fresh, wrong, 1e-4)) == fresh["share_error"].is_not_null().sum()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from journeysim.benchmark import charts
 from journeysim.benchmark.leaderboard import by_customers, markdown, matrix, overall, refusals
 from journeysim.benchmark.scoring import METRICS
@@ -11,8 +13,6 @@ from journeysim.report import Report, Section, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import polars as pl
 
     from journeysim.benchmark.cases import Case
 
@@ -33,8 +33,6 @@ _EXPLAINED = (
 
 def worlds_table(cases: Sequence[Case]) -> pl.DataFrame:
     """What each named world tests and what should fail there; random ones are one line."""
-    import polars as pl
-
     rows = [(case.name, case.tests, case.should_fail) for case in cases if not case.name.startswith("random-")]
     drawn = [case for case in cases if case.name.startswith("random-")]
     if drawn:
