@@ -3,5 +3,15 @@
 from journeysim.twin.effects import TwinEffects, twin_attribution
 from journeysim.twin.fit import Twin, fit_world, worlds_from
 from journeysim.twin.ingredients import Ingredients, to_ingredients
+from journeysim.twin.method import DigitalTwin
 
-__all__ = ["Ingredients", "Twin", "TwinEffects", "fit_world", "to_ingredients", "twin_attribution", "worlds_from"]
+__all__ = [
+    "DigitalTwin",
+    "Ingredients",
+    "Twin",
+    "TwinEffects",
+    "fit_world",
+    "to_ingredients",
+    "twin_attribution",
+    "worlds_from",
+]

@@ -1,0 +1,60 @@
+"""The digital twin as a method of attribution: a log with stages in, credit with its draws out."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from journeysim.attribution.base import Attribution
+from journeysim.attribution.uncertainty import UncertainAttribution
+from journeysim.errors import InputError
+from journeysim.twin.effects import twin_attribution
+
+if TYPE_CHECKING:
+    from journeysim.events import EventLog
+
+
+@dataclass(frozen=True, slots=True)
+class DigitalTwin:
+    """Credit in proportion to what is lost in the fitted world without each channel; effects below 0 count as 0.
+
+    Attributes
+    ----------
+    by : attribute of customers that splits them into segments; None for one segment
+    n_worlds, n_customers, seed : as in `twin_attribution`
+    """
+
+    by: str | None = None
+    n_worlds: int = 100
+    n_customers: int = 20_000
+    seed: int = 1
+
+    def attribute_log(self, log: EventLog) -> UncertainAttribution:
+        """Fit a twin of the log and credit its converting customers.
+
+        Raises
+        ------
+        InputError : no channel has an effect above 0 in some world, or as `twin_attribution`
+        """
+        found = twin_attribution(log, seed=self.seed, n_worlds=self.n_worlds, n_customers=self.n_customers, by=self.by)
+        positive = np.maximum(found.effect, 0.0)
+        total = positive.sum(axis=1, keepdims=True)
+        if not (total > 0).all():
+            raise InputError(
+                "DigitalTwin: in some fitted world no channel has an effect, so there is no credit to share."
+            )
+        no_value = np.zeros(len(found.channels))
+        point = Attribution(
+            method="digital_twin",
+            settings=asdict(self),
+            channels=found.channels,
+            conversions=found.share * found.n_converted,
+            value=no_value,
+            notes=found.notes,
+        )
+        share = positive / total
+        return UncertainAttribution(
+            point=point, source="posterior", share=share, value=np.zeros_like(share), settings={"seed": self.seed}
+        )
