@@ -54,6 +54,7 @@ def choose(budget, scenarios=SCENARIOS, **more):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_sets_within_a_budget_are_forecast_jointly():
     found = choose(9)
     assert Counter(found.scenarios) == Counter(["a", "b", "c", "a + b", "a + c"])

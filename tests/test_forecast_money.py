@@ -65,6 +65,7 @@ def test_money_is_that_of_matrix_exponentials():
     assert rows["segment"].unique(maintain_order=True).to_list() == list(DRAWS.segments)
 
 
+@pytest.mark.slow
 def test_equal_bins_of_time_in_stage_change_no_money():
     binned = replace(DRAWS, edges_days=(0.0, 2.0), later=np.ones((5, 1, 11)))
     a, b = (forecast(d, [PLAN], money=SURE, yearly_discount=0.2, **DAYS).changed[0] for d in (DRAWS, binned))

@@ -48,8 +48,8 @@ def test_the_example_of_the_readme_runs_and_says_something(capsys):
         "kpis.md",
         "scale.md",
         "stage-model.md",
-        "retention-model.md",
-        "influence-model.md",
+        pytest.param("retention-model.md", marks=pytest.mark.slow),
+        pytest.param("influence-model.md", marks=pytest.mark.slow),
         "attribution-methods.md",
     ],
 )
