@@ -62,8 +62,10 @@ def pull_chart(
         axes.set(ylim=(-0.6, len(row_of) - 0.4))
         axes.set_yticks([*row_of.values()], [_plain(channel, 28) for channel in row_of])
         _tidy(axes, "")
-        axes.set_xlim(left=0.0 if axes.get_xlim()[0] > 0 else None)
         axes.set_title(_plain(stage, 28), loc="left", fontsize=10)
+    seen = pulls.filter(pulls["contacts"] > 0)
+    most = max([*seen["high"], *(truth or {}).values()], default=1.0)
+    panels[0].set_xlim(-0.04 * most, 1.04 * most)  # of all panels, once all is drawn
     if title:
         figure.suptitle(_plain(title), x=0.01, ha="left", fontsize=12, weight="bold")
     figure.supxlabel("pull: probability that one contact, left alone, moves a customer on (90% interval)", fontsize=9)
