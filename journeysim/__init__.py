@@ -84,7 +84,7 @@ if TYPE_CHECKING:
     from journeysim.spec import World
     from journeysim.stage_covariates import ContactCount, ContactRecency, PainMet, Satisfaction
     from journeysim.stage_history import StageHistory, to_stage_history
-    from journeysim.twin import Twin, TwinEffects, fit_world, twin_attribution, worlds_from
+    from journeysim.twin import Twin, TwinCheck, TwinEffects, check_twin, fit_world, twin_attribution, worlds_from
 
 _HOMES = {
     "attribution": (
@@ -203,7 +203,9 @@ _HOMES = {
     ),
     "twin": (
         "Twin",
+        "TwinCheck",
         "TwinEffects",
+        "check_twin",
         "fit_world",
         "twin_attribution",
         "worlds_from",
@@ -245,6 +247,7 @@ __all__ = [
     "TimeDecay",
     "Truth",
     "Twin",
+    "TwinCheck",
     "TwinEffects",
     "UncertainAttribution",
     "World",

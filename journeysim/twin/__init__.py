@@ -1,7 +1,18 @@
-"""The digital twin: a posterior of worlds fitted to a log, and what each channel does in them."""
+"""The digital twin: a posterior of worlds fitted to a log, what each channel does in them, and a check against the log."""
 
+from journeysim.twin.check import TwinCheck, check_twin
 from journeysim.twin.effects import TwinEffects, twin_attribution
 from journeysim.twin.fit import Twin, fit_world, worlds_from
 from journeysim.twin.ingredients import Ingredients, to_ingredients
 
-__all__ = ["Ingredients", "Twin", "TwinEffects", "fit_world", "to_ingredients", "twin_attribution", "worlds_from"]
+__all__ = [
+    "Ingredients",
+    "Twin",
+    "TwinCheck",
+    "TwinEffects",
+    "check_twin",
+    "fit_world",
+    "to_ingredients",
+    "twin_attribution",
+    "worlds_from",
+]

@@ -1,0 +1,94 @@
+"""The twin's check: it passes the log it came from, and finds a wrong world, also with customers who arrive late."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from influence_stays import known_world
+from rich.console import Console
+from test_twin import quick_twin
+
+from journeysim import check_twin, simulate
+from journeysim.errors import InputError
+from journeysim.events import EventLog
+from journeysim.twin_plots import twin_check_chart
+
+
+@pytest.fixture(scope="module")
+def log():
+    return simulate(known_world(), n_customers=1500, horizon_days=60, seed=1)
+
+
+@pytest.fixture(scope="module")
+def twin(log):
+    return quick_twin(log, by="persona")
+
+
+@pytest.fixture(scope="module")
+def check(twin, log):
+    return check_twin(twin, log, seed=1, n_worlds=40)
+
+
+def wrong(twin, factor=1.5):
+    """Every baseline hazard and basket is too large."""
+    posterior = replace(twin.posterior, hazards=twin.posterior.hazards * factor)
+    return replace(
+        twin,
+        posterior=posterior,
+        ingredients=replace(twin.ingredients, log_mean=twin.ingredients.log_mean + np.log(factor)),
+    )
+
+
+def test_the_log_is_among_the_worlds_of_its_twin(check, log):
+    assert len(check.outside) <= 3, check.verdict
+    frame = check.to_frame()
+    by_kpi = dict(zip(frame["kpi"], frame["observed"], strict=True))
+    events = log.to_polars()
+    buyers = events.filter(events["kind"] == "purchase")["customer"].n_unique()
+    assert by_kpi["converted"] == pytest.approx(buyers / 1500)
+    assert by_kpi["revenue per customer"] == pytest.approx(events["value"].sum() / 1500)
+    mail = events.filter((events["kind"] == "touch") & (events["channel"] == "mail")).height
+    assert by_kpi["touches per customer: mail"] == pytest.approx(mail / 1500)
+    assert by_kpi["entered looking"] == 1
+
+
+def test_a_wrong_world_is_found(twin, log, check):
+    bad = check_twin(wrong(twin), log, seed=1, n_worlds=20)
+    assert {"converted", "revenue per customer", "median days to first purchase"} <= set(bad.outside), bad.verdict
+    assert len(bad.outside) > len(check.outside)
+
+
+def test_customers_who_arrive_late_are_compared_with_their_like(log):
+    """Half of the customers come 30 days later, and the window ends for all on the same day."""
+    frame = log.to_polars()
+    late = frame["customer"].cast(int) % 2 == 1 if frame.schema["customer"].is_integer() else frame["customer"].hash() % 2
+    frame = frame.with_columns(time=frame["time"] + timedelta(days=30) * late.cast(int))
+    frame = frame.filter(frame["time"] <= log.end)
+    cut = EventLog.from_frame(
+        frame, start=log.start, end=log.end, stages=log.stages, purchase_stages=log.purchase_stages, currency="EUR"
+    )
+    found = check_twin(quick_twin(cut), cut, seed=1, n_worlds=20)
+    assert not {"converted", "touches per customer: mail"} & set(found.outside), found.verdict
+
+
+def test_the_table_fits_80_columns_and_the_chart_draws(check):
+    console = Console(width=80, record=True, file=open("/dev/null", "w"))
+    console.print(check)
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= 80
+    assert "in the log" in text and "90% band" in text
+    (axes, *_) = twin_check_chart(check).axes
+    assert [label.get_text() for label in axes.get_yticklabels()][-1] == "converted"
+
+
+def test_bad_arguments_are_refused(twin, log):
+    with pytest.raises(InputError, match="n_worlds"):
+        check_twin(twin, log, seed=1, n_worlds=5)
+    with pytest.raises(InputError, match="retained_days"):
+        check_twin(twin, log, seed=1, retained_days=100)
+    frame = log.to_polars()
+    other = EventLog.from_frame(frame.filter((frame["channel"] != "mail") | frame["channel"].is_null()),
+                                stages=log.stages, purchase_stages=log.purchase_stages)  # fmt: skip
+    with pytest.raises(InputError, match="not those of the twin"):
+        check_twin(twin, other, seed=1)
