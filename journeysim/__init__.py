@@ -261,6 +261,7 @@ __all__ = [
     "change_price",
     "change_pull",
     "change_word_of_mouth",
+    "check_twin",
     "choose_order",
     "combine",
     "compare",

@@ -1,4 +1,4 @@
-"""The digital twin: a posterior of worlds fitted to a log, what each channel does in them, and a check against the log."""
+"""The digital twin: a posterior of worlds fitted to a log, its check, and what each channel does in them."""
 
 from journeysim.twin.check import TwinCheck, check_twin
 from journeysim.twin.effects import TwinEffects, twin_attribution

@@ -189,9 +189,7 @@ class _Seen:
     gone: NDArray[np.bool_]
 
     @classmethod
-    def of(
-        cls, log: EventLog, stages: tuple[str, ...], channels: tuple[str, ...], watched: FloatArray | None
-    ) -> _Seen:
+    def of(cls, log: EventLog, stages: tuple[str, ...], channels: tuple[str, ...], watched: FloatArray | None) -> _Seen:
         """From a log, of which each customer is watched for some days; None until the window ends."""
         x = observe(log)
         end = np.full(x.n_customers, x.end)
