@@ -10,10 +10,13 @@ import pytest
 from influence_stays import known_world
 from rich.console import Console
 from test_twin import quick_twin
+from typer.testing import CliRunner
 
-from journeysim import check_twin, simulate
+from journeysim import World, check_twin, simulate
+from journeysim.cli import app
 from journeysim.errors import InputError
 from journeysim.events import EventLog
+from journeysim.log_files import write_log
 from journeysim.twin_plots import twin_check_chart
 
 
@@ -100,3 +103,17 @@ def test_bad_arguments_are_refused(twin, log):
                                 stages=log.stages, purchase_stages=log.purchase_stages)  # fmt: skip
     with pytest.raises(InputError, match="not those of the twin"):
         check_twin(twin, other, seed=1)
+
+
+def test_the_command_prints_both_tables_and_writes_worlds(tmp_path, log, monkeypatch):
+    """The sampler is cut short; all else is what a user runs."""
+    monkeypatch.setattr("journeysim.twin.fit_world", lambda log, *, seed, by: quick_twin(log, by))
+    write_log(log, tmp_path / "log")
+    arguments = ["twin", str(tmp_path / "log"), "--by", "persona", "--worlds", "20", "--customers", "200"]
+    found = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "out")])
+    assert found.exit_code == 0, found.output
+    assert "Lost without the channel" in found.output
+    assert "in the log" in found.output
+    assert len(list((tmp_path / "out").glob("world-*.yaml"))) == 40
+    assert World.from_yaml(tmp_path / "out" / "world-020-2.yaml").stage_names == ("looking", "choosing", "bought")
+    assert pl.read_csv(tmp_path / "out" / "effects.csv").height == 3
