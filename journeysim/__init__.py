@@ -96,7 +96,16 @@ if TYPE_CHECKING:
     from journeysim.stage_covariates import ContactCount, ContactRecency, PainMet, Satisfaction
     from journeysim.stage_history import StageHistory, to_stage_history
     from journeysim.stage_money import StageMoney, to_stage_money
-    from journeysim.twin import Twin, TwinEffects, fit_world, twin_attribution, worlds_from
+    from journeysim.twin import (
+        DigitalTwin,
+        Twin,
+        TwinCheck,
+        TwinEffects,
+        check_twin,
+        fit_world,
+        twin_attribution,
+        worlds_from,
+    )
 
 _HOMES = {
     "attribution": (
@@ -136,9 +145,15 @@ _HOMES = {
         "to_cohorts",
         "to_purchase_history",
     ),
-    "benchmark": ("read_grid", "run_benchmark"),
+    "benchmark": (
+        "read_grid",
+        "run_benchmark",
+    ),
     "errors": ("InputError",),
-    "event_map": ("EventMap", "read_events"),
+    "event_map": (
+        "EventMap",
+        "read_events",
+    ),
     "events": ("EventLog",),
     "forecasts": (
         "Cost",
@@ -151,13 +166,35 @@ _HOMES = {
         "forecast_worlds",
         "gains_over_time",
     ),
-    "influence_history": ("InfluenceHistory", "to_influence_history"),
-    "interop": ("journeys_from_paths", "read_paths"),
-    "journeys": ("Journeys", "to_journeys"),
-    "log_directory": ("LogDirectory", "scan_log"),
-    "log_files": ("read_log", "write_csv", "write_log"),
-    "markov": ("OrderChoice", "choose_order"),
-    "panel_history": ("PanelHistory", "to_panel_history"),
+    "influence_history": (
+        "InfluenceHistory",
+        "to_influence_history",
+    ),
+    "interop": (
+        "journeys_from_paths",
+        "read_paths",
+    ),
+    "journeys": (
+        "Journeys",
+        "to_journeys",
+    ),
+    "log_directory": (
+        "LogDirectory",
+        "scan_log",
+    ),
+    "log_files": (
+        "read_log",
+        "write_csv",
+        "write_log",
+    ),
+    "markov": (
+        "OrderChoice",
+        "choose_order",
+    ),
+    "panel_history": (
+        "PanelHistory",
+        "to_panel_history",
+    ),
     "scenario": (
         "Scenario",
         "StageChange",
@@ -177,12 +214,39 @@ _HOMES = {
         "staff_desk",
         "undo",
     ),
-    "simulation": ("Truth", "incremental_effects", "simulate", "simulate_changes", "simulate_to", "truth"),
+    "simulation": (
+        "Truth",
+        "incremental_effects",
+        "simulate",
+        "simulate_changes",
+        "simulate_to",
+        "truth",
+    ),
     "spec": ("World",),
-    "stage_covariates": ("ContactCount", "ContactRecency", "PainMet", "Satisfaction"),
-    "stage_history": ("StageHistory", "to_stage_history"),
-    "stage_money": ("StageMoney", "to_stage_money"),
-    "twin": ("Twin", "TwinEffects", "fit_world", "twin_attribution", "worlds_from"),
+    "stage_covariates": (
+        "ContactCount",
+        "ContactRecency",
+        "PainMet",
+        "Satisfaction",
+    ),
+    "stage_history": (
+        "StageHistory",
+        "to_stage_history",
+    ),
+    "stage_money": (
+        "StageMoney",
+        "to_stage_money",
+    ),
+    "twin": (
+        "DigitalTwin",
+        "Twin",
+        "TwinCheck",
+        "TwinEffects",
+        "check_twin",
+        "fit_world",
+        "twin_attribution",
+        "worlds_from",
+    ),
 }
 _MODULES = ("worlds",)
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -195,6 +259,7 @@ __all__ = [
     "ContactRecency",
     "Cost",
     "Decision",
+    "DigitalTwin",
     "Drift",
     "EventLog",
     "EventMap",
@@ -224,6 +289,7 @@ __all__ = [
     "TimeDecay",
     "Truth",
     "Twin",
+    "TwinCheck",
     "TwinEffects",
     "UncertainAttribution",
     "World",
@@ -237,6 +303,7 @@ __all__ = [
     "change_price",
     "change_pull",
     "change_word_of_mouth",
+    "check_twin",
     "choose_order",
     "choose_within_budget",
     "combine",

@@ -1,6 +1,6 @@
 """The command line: `app` is the application, every command has a file of its own."""
 
-from journeysim.cli import analyze, attribute, calibrate, compare, demo, kpis, simulate, truth, whatif, worlds
+from journeysim.cli import analyze, attribute, calibrate, compare, demo, kpis, simulate, truth, twin, whatif, worlds
 from journeysim.cli.app import app
 
 COMMANDS = (  # in the order of `--help`
@@ -12,6 +12,7 @@ COMMANDS = (  # in the order of `--help`
     compare.compare,
     calibrate.calibrate,
     kpis.kpis,
+    twin.twin,
     analyze.analyze,
 )
 for command in COMMANDS:

@@ -1,5 +1,6 @@
-"""The digital twin: a posterior of worlds fitted to a log, and what each channel does in them."""
+"""The digital twin: a posterior of worlds fitted to a log, its check, and what each channel does in them."""
 
+from journeysim.twin.check import TwinCheck, check_twin
 from journeysim.twin.effects import TwinEffects, twin_attribution
 from journeysim.twin.fit import Twin, fit_world, worlds_from
 from journeysim.twin.ingredients import Ingredients, to_ingredients
@@ -9,7 +10,9 @@ __all__ = [
     "DigitalTwin",
     "Ingredients",
     "Twin",
+    "TwinCheck",
     "TwinEffects",
+    "check_twin",
     "fit_world",
     "to_ingredients",
     "twin_attribution",
