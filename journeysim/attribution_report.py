@@ -26,7 +26,7 @@ _FORMATS = {
     **dict.fromkeys(("value", "cost", "cost_per_conversion", "return_on_spend"), ",.2f"),
     **dict.fromkeys(("share", "distance", "lowest", "highest", "spread"), "z.1%"),
 }
-_OF_ENDS = {"conversions": ",.1f", "share": "z.1%", "value": ",.0f", "removal_effect": ".3f"}  # others: ",.2f"
+_OF_ENDS = {"conversions": ",.1f", "share": "z.1%", "value": ",.2f", "removal_effect": ".3f"}  # others: ",.2f"
 _FOOTER = "The same numbers as data: --out with a name that ends in .csv, .parquet or .json."
 
 

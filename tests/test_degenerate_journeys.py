@@ -247,3 +247,12 @@ def test_visits_and_removals_do_not_depend_on_the_names_or_the_order_of_rows(ord
     np.testing.assert_allclose(again.by_conversions, one.by_conversions, atol=1e-12)
     np.testing.assert_allclose(again.by_value, one.by_value, atol=1e-12)
     assert count_transitions(journeys_of(rows), order).starts.sum() == pytest.approx(27)
+
+
+def test_a_million_channels_are_refused_before_memory_is():
+    codes = np.arange(1_000_000, dtype=np.int32)
+    n = len(codes)
+    names = tuple(map(str, range(n)))
+    journeys = Journeys(names, codes, np.arange(n + 1), np.ones(n), np.ones(n), np.zeros(n))
+    with pytest.raises(InputError, match="1,000,000 channels in 1,000,000 states are too many"):
+        RemovalEffect().attribute(journeys)

@@ -80,10 +80,13 @@ def _uncertain(found: UncertainAttribution, level: float) -> Group:
             f"{row['share']:z.1%}",
             f"{row['p_first']:.0%}",
         )
-        cells = [f"{row['value']:,.2f}", f"{row['value_low']:,.0f} to {row['value_high']:,.0f}"] if has_value else []
+        ends = ",.0f" if abs(point.total_value) >= 10_000 else ",.2f"
+        cells = (
+            [f"{row['value']:,.2f}", f"{row['value_low']:{ends}} to {row['value_high']:{ends}}"] if has_value else []
+        )
         if has_effects:
-            ends = f"{row['removal_effect_low']:.3f} to {row['removal_effect_high']:.3f}"
-            cells += [f"{row['removal_effect']:.3f}", ends]
+            low, high = row["removal_effect_low"], row["removal_effect_high"]
+            cells += [f"{row['removal_effect']:.3f}", f"{low:.3f} to {high:.3f}"]
         more.add_row(name, *cells)
     settings = ", ".join(f"{name}={value}" for name, value in point.settings.items())
     made = ", ".join(f"{name}={value}" for name, value in found.settings.items())

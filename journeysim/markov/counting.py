@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     IntArray = NDArray[np.int64]
     BoolArray = NDArray[np.bool_]
 
+MOST_ENTRIES: Final = 250_000_000
+"""States x channels up to which removals are worked out."""
 FULL_TABLE: Final = 1 << 24
 """Entries (of 12 bytes) up to which counting keeps a place for every state and next channel."""
 
@@ -130,8 +132,23 @@ def count_transitions(journeys: Journeys, order: int = 1) -> TransitionCounts:
     )
 
 
+def refuse_too_many(n_states: int, n_channels: int) -> None:
+    """Refuse removals whose table of states x channels is beyond MOST_ENTRIES, before memory is."""
+    if n_states * n_channels > MOST_ENTRIES:
+        raise InputError(
+            f"{n_channels:,} channels in {n_states:,} states are too many to remove one by one. Give rare channels one "
+            "name together, or take a method that needs no chain, such as linear."
+        )
+
+
 def contains(states: NDArray[np.int32], n_channels: int) -> BoolArray:
-    """(S, C) whether a state contains a channel."""
+    """(S, C) whether a state contains a channel.
+
+    Raises
+    ------
+    InputError : if that table is beyond MOST_ENTRIES
+    """
+    refuse_too_many(len(states), n_channels)
     found = np.zeros((len(states), n_channels + 1), dtype=np.bool_)
     rows = np.arange(len(states))
     for code in states.T:

@@ -10,7 +10,7 @@ import polars as pl
 
 from journeysim.errors import InputError
 from journeysim.markov.chain import AbsorbingChain, RemovalEffects
-from journeysim.markov.counting import count_transitions
+from journeysim.markov.counting import count_transitions, refuse_too_many
 from journeysim.markov.walks import Position, Sequence, effect_on_walks
 from journeysim.yaml_files import did_you_mean
 
@@ -79,7 +79,9 @@ def removal_table(
 
 def channel_effects(journeys: Journeys, order: int, removal: Removal = "null", empty: Empty = "null") -> RemovalEffects:
     """Effects of removing each of the C channels. Raises InputError as `removal_effect_of`."""
-    return _of_channels(journeys, np.eye(len(journeys.channels), dtype=np.bool_), order, removal, empty)
+    n_channels = len(journeys.channels)
+    refuse_too_many(n_channels, n_channels)
+    return _of_channels(journeys, np.eye(n_channels, dtype=np.bool_), order, removal, empty)
 
 
 def _effects(
