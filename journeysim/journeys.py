@@ -138,6 +138,8 @@ def to_journeys(
         touches = touches[~later]
         if later.any():
             notes.append(f"{later.sum():,} touches after a first purchase are left out.")
+        if (again := converted & ~is_first).any():
+            notes.append(f"{again.sum():,} repeat purchases (value {value[again].sum():,.2f}) are left out.")
     ages_days = (end_us[journey[touches]] - when[touches]) / 86_400e6
     if lookback_days is not None:
         old = ages_days > lookback_days

@@ -46,7 +46,10 @@ def test_first_conversions_by_hand():
     journeys = to_journeys(hand_log(*ROWS, customers=PEOPLE))
     assert paths(journeys) == [(["a", "b"], 1, 0, 30, [3, 1]), (["b"], 0, 1, 0, [8])]
     assert untouched(journeys) == (1, 7, 3)
-    assert journeys.notes == ("2 touches after a first purchase are left out.",)
+    assert journeys.notes == (
+        "2 touches after a first purchase are left out.",
+        "2 repeat purchases (value 25.00) are left out.",
+    )
     assert (journeys.n_conversions, journeys.total_value, journeys.channels) == (1, 30, ("a", "b", "c"))
 
 
@@ -67,7 +70,7 @@ def test_lookback_leaves_out_old_touches_and_keeps_the_edge():
     journeys = to_journeys(log, lookback_days=1)
     assert paths(journeys) == [(["b"], 1, 0, 30, [1])]
     assert untouched(journeys) == (1, 7, 4)
-    assert journeys.notes[1] == "2 touches older than 1 days are left out."
+    assert journeys.notes[2] == "2 touches older than 1 days are left out."
     assert paths(to_journeys(log, lookback_days=np.inf)) == paths(to_journeys(log))
 
 

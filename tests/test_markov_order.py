@@ -259,3 +259,9 @@ def test_impossible_choices_are_refused():
         choose_order(journeys_of([("a", 0, 0, 0)]))
     with pytest.raises(InputError, match="order must be 1 or more, or 'auto', got 'best'"):
         RemovalEffect(order="best")
+
+
+def test_no_order_beyond_the_longest_path_is_chosen():
+    journeys = journeys_of([("a", 5, 95, 0), ("b", 10, 90, 0), ("c", 0, 50, 0)])
+    for criterion in ("cross_validation", "bic"):
+        assert choose_order(journeys, criterion=criterion).order == 1

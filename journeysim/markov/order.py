@@ -129,7 +129,8 @@ def choose_order(
     all_in_one = np.stack([journeys.conversions, journeys.nulls])[:, :, None]
     levels, weight = steps.events(all_in_one)
     bic, n_contexts, n_parameters = _bic(levels, weight[:, 0], n_channels)
-    best_bic = int(bic.argmin())
+    longest = int(np.diff(journeys.offsets).max(initial=1))  # beyond it every order is the same chain
+    best_bic = int(bic[:longest].argmin())
     if copies is None:
         context = steps.contexts[best_bic + 1]
         cell = dense_ids(context * (n_channels + 1) + steps.code)[0]
@@ -137,7 +138,7 @@ def choose_order(
     deal = _dealt(journeys, folds, seed, copies)
     held_out = _held_out(*steps.events(deal), n_channels + 2)
     log_likelihood = held_out.sum(axis=0) / (journeys.conversions + journeys.nulls).sum()
-    best = int(log_likelihood.argmax())
+    best = int(log_likelihood[:longest].argmax())
     per_journey = held_out / np.maximum(deal.sum(axis=(0, 1)), 1e-300)[:, None]
     difference = per_journey - per_journey[:, [best]]
     orders = np.arange(1, max_order + 1)
