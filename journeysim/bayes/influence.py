@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from journeysim.bayes.arviz_versions import import_arviz
 from journeysim.bayes.influence_posterior import InfluencePosterior
+from journeysim.bayes.priors import check_settings, log_normal
 from journeysim.bayes.sampling import sample, versions
 from journeysim.errors import InputError
 
 if TYPE_CHECKING:
-    from journeysim.bayes.influence_density import InfluenceDensity, LogNormal, Priors
+    from journeysim.bayes.influence_density import InfluenceDensity, Priors
     from journeysim.bayes.influence_em import Start
     from journeysim.influence_history import InfluenceHistory
-
-SDS_OF_90_PERCENT: Final = 1.6448536269514722
-"""A normal variable is within so many standard deviations of its mean with probability 0.9."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +68,8 @@ class InfluenceModel:
     segment_spread_within: float = 3.2
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if name in ("pull_by_stage", "fatigue", "appeal"):
-                continue
-            least = 1 if name.endswith("within") else 0
-            if not (math.isfinite(value) and value > least):
-                raise InputError(f"InfluenceModel: {name} must be a number above {least}, got {value!r}.")
+        switches = ("pull_by_stage", "fatigue", "appeal")
+        check_settings("InfluenceModel", {name: value for name, value in asdict(self).items() if name not in switches})
         if self.typical_pull >= 1:
             raise InputError(f"InfluenceModel: typical_pull must be a probability below 1, got {self.typical_pull!r}.")
 
@@ -202,10 +196,10 @@ class InfluenceModel:
         from journeysim.bayes.influence_density import Priors
 
         return Priors(
-            rate=_log_normal(1 / self.typical_days, self.typical_days_within),
-            spread=_log_normal(self.segment_spread, self.segment_spread_within),
-            pull=_log_normal(self.typical_pull, self.typical_pull_within),
-            half_life=_log_normal(self.typical_half_life_days, self.typical_half_life_within),
+            rate=log_normal(1 / self.typical_days, self.typical_days_within),
+            spread=log_normal(self.segment_spread, self.segment_spread_within),
+            pull=log_normal(self.typical_pull, self.typical_pull_within),
+            half_life=log_normal(self.typical_half_life_days, self.typical_half_life_within),
             repeat_loss=self.repeat_loss,
             appeal_spread=self.appeal_spread,
         )
@@ -223,9 +217,3 @@ class InfluenceModel:
             history, self.priors(), start, pull_by_stage=self.pull_by_stage, fatigue=self.fatigue, appeal=self.appeal
         )
         return density, start
-
-
-def _log_normal(median: float, within: float) -> LogNormal:
-    from journeysim.bayes.influence_density import LogNormal
-
-    return LogNormal(math.log(median), math.log(within) / SDS_OF_90_PERCENT)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from journeysim.bayes.influence_em import Start
+    from journeysim.bayes.priors import LogNormal
     from journeysim.influence_history import InfluenceHistory
 
     FloatArray = NDArray[np.float64]
@@ -25,13 +26,6 @@ if TYPE_CHECKING:
 BENDS_AT: Final = 0.9
 """Pull * appeal * fatigue^n is the probability to act up to here. Beyond, the influence -ln(1 - probability) goes on as
 the straight line with the same slope, so that it is defined, and smooth, for products of 1 and more."""
-
-
-class LogNormal(NamedTuple):
-    """A log-normal prior by the mean and standard deviation of its logarithm."""
-
-    mean: float
-    sd: float
 
 
 class Priors(NamedTuple):

@@ -13,9 +13,9 @@ from journeysim.bayes import netcdf
 from journeysim.bayes.arviz_versions import inference_object
 from journeysim.bayes.diagnostics import Diagnostics, rhat_and_ess
 from journeysim.bayes.intervals import shortest_from_zero
+from journeysim.bayes.stage_history_file import history_in, with_history
 from journeysim.errors import InputError
 from journeysim.influence_history import InfluenceHistory
-from journeysim.stage_history import StageHistory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -225,22 +225,12 @@ class InfluencePosterior:
         ------
         InputError : if the file exists and `overwrite` is False
         """
-        stages = self.history.stages
-        everything = self._draws().merge(self._sample_stats())
-        observed: dict[str, Any] = {
-            "count": (("segment", "move"), stages.counts),
-            "exposure_days": (("segment", "stage"), stages.exposure_days),
-            "starts": (("segment", "stage"), stages.starts),
+        everything = with_history(self._draws().merge(self._sample_stats()), self.history.stages).assign(
             # netCDF-3 has no integers of 64 bits; floats hold those that occur here exactly
-            **{name: (dims, getattr(self.history, name).astype(np.float64)) for name, dims in _HISTORY.items()},
-        }
-        everything = everything.assign(observed).assign_coords(stage=list(stages.stages))
+            {name: (dims, getattr(self.history, name).astype(np.float64)) for name, dims in _HISTORY.items()}
+        )
         provenance = {"priors": self.priors, "seed": self.seed, "warmup": self.warmup, "versions": self.versions}
-        everything.attrs = {
-            "format": FORMAT,
-            "purchase_stages": json.dumps(stages.purchase_stages),
-            "provenance": json.dumps(provenance, default=dict),
-        }
+        everything.attrs |= {"format": FORMAT, "provenance": json.dumps(provenance, default=dict)}
         netcdf.write(everything, path, overwrite=overwrite)
 
     @classmethod
@@ -252,20 +242,11 @@ class InfluencePosterior:
         InputError : if the file does not exist or was not written by `InfluencePosterior.save`
         """
         file = netcdf.read(path, file_format=FORMAT)
-        stages = StageHistory(
-            segments=netcdf.names(file["segment"]),
-            stages=netcdf.names(file["stage"]),
-            purchase_stages=tuple(json.loads(file.attrs["purchase_stages"])),
-            moves=tuple(zip(netcdf.names(file["origin"]), netcdf.names(file["target"]), strict=True)),
-            counts=netcdf.numbers(file["count"]),
-            exposure_days=netcdf.numbers(file["exposure_days"]),
-            starts=netcdf.numbers(file["starts"]),
-        )
         columns: dict[str, Any] = {
             name: netcdf.numbers(file[name]).astype(np.int64 if name in _WHOLE else np.float64) for name in _HISTORY
         }
         return cls(
-            history=InfluenceHistory(stages=stages, channels=netcdf.names(file["channel"]), **columns),
+            history=InfluenceHistory(stages=history_in(file), channels=netcdf.names(file["channel"]), **columns),
             **{at: netcdf.numbers(file[name]) if name in file else None for name, at in _FIELDS.items()},  # type: ignore[arg-type]
             diverging=file["diverging"].to_numpy().astype(np.bool_),
             **json.loads(file.attrs["provenance"]),

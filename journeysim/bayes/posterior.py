@@ -13,9 +13,9 @@ from journeysim.bayes import netcdf
 from journeysim.bayes.arviz_versions import inference_object
 from journeysim.bayes.diagnostics import Diagnostics, rhat_and_ess
 from journeysim.bayes.stage_effects import DIRECTIONS, Quantity, word
+from journeysim.bayes.stage_history_file import history_in, with_history
 from journeysim.errors import InputError
 from journeysim.stage_cells import Cells
-from journeysim.stage_history import StageHistory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import polars as pl
     import xarray as xr
     from numpy.typing import NDArray
+
+    from journeysim.stage_history import StageHistory
 
     FloatArray = NDArray[np.float64]
     BoolArray = NDArray[np.bool_]
@@ -233,12 +235,7 @@ class Posterior:
         InputError : if the file exists and `overwrite` is False
         """
         history = self.history
-        everything = self._draws().merge(self._sample_stats())
-        everything = everything.assign(
-            count=(("segment", "move"), history.counts),
-            exposure_days=(("segment", "stage"), history.exposure_days),
-            starts=(("segment", "stage"), history.starts),
-        ).assign_coords(stage=list(history.stages))
+        everything = with_history(self._draws().merge(self._sample_stats()), history)
         if history.detail is not None:
             everything = everything.assign(
                 cell_count=(("segment", "bin", "combination", "move"), history.detail.counts),
@@ -246,9 +243,8 @@ class Posterior:
             )
         provenance = {"priors": self.priors, "seed": self.seed, "warmup": self.warmup, "versions": self.versions}
         provenance["seen_at_visits"] = self.seen_at_visits
-        everything.attrs = {
+        everything.attrs |= {
             "format": FORMAT,
-            "purchase_stages": json.dumps(history.purchase_stages),
             "provenance": json.dumps(provenance, default=dict),
             "attributes": json.dumps([history.attributes, history.levels]),
             "cells": json.dumps([history.cells.edges_days, history.cells.covariates]),
@@ -267,14 +263,8 @@ class Posterior:
         file = netcdf.read(path, file_format=FORMAT)
         attributes, levels = json.loads(file.attrs["attributes"])
         edges, covariates = json.loads(file.attrs["cells"])
-        history = StageHistory(
-            segments=netcdf.names(file["segment"]),
-            stages=netcdf.names(file["stage"]),
-            purchase_stages=tuple(json.loads(file.attrs["purchase_stages"])),
-            moves=tuple(zip(netcdf.names(file["origin"]), netcdf.names(file["target"]), strict=True)),
-            counts=netcdf.numbers(file["count"]),
-            exposure_days=netcdf.numbers(file["exposure_days"]),
-            starts=netcdf.numbers(file["starts"]),
+        history = history_in(
+            file,
             attributes=tuple(attributes),
             levels=tuple(map(tuple, levels)),
             detail=Cells(

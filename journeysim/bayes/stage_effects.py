@@ -10,20 +10,13 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from journeysim.bayes.priors import LogNormal
     from journeysim.stage_history import StageHistory
 
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
 
 DIRECTIONS: Final = ("forward", "back", "exit")
-
-
-@dataclass(frozen=True, slots=True)
-class LogNormal:
-    """A log-normal prior by the mean and standard deviation of its logarithm."""
-
-    mean: float
-    sd: float
 
 
 @dataclass(frozen=True, slots=True)

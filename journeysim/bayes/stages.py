@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from journeysim.bayes.arviz_versions import import_arviz
 from journeysim.bayes.posterior import Posterior
+from journeysim.bayes.priors import LogNormal, check_settings, log_normal, sd_within
 from journeysim.bayes.sampling import sample, versions
-from journeysim.bayes.stage_effects import DIRECTIONS, LogNormal, StageEffects, StagePriors
+from journeysim.bayes.stage_effects import DIRECTIONS, StageEffects, StagePriors
 from journeysim.errors import InputError
 from journeysim.stage_history import StageHistory
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from journeysim.bayes.panel_density import PanelDensity
     from journeysim.bayes.stage_density import StageDensity
     from journeysim.panel_history import PanelHistory
-
-SDS_OF_90_PERCENT: Final = 1.6448536269514722
-"""A normal variable is within so many standard deviations of its mean with probability 0.9."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +59,7 @@ class StageModel:
     covariate_spread_within: float = 3.2
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            least = 1 if name.endswith("within") else 0
-            if not (math.isfinite(value) and value > least):
-                raise InputError(f"StageModel: {name} must be a number above {least}, got {value!r}.")
+        check_settings("StageModel", asdict(self))
 
     def fit(
         self,
@@ -228,16 +223,12 @@ class StageModel:
 
     def log_priors(self) -> StagePriors:
         """The priors on the log scale, on which the model is normal."""
-
-        def within(factor: float) -> float:
-            return math.log(factor) / SDS_OF_90_PERCENT
-
         return StagePriors(
-            rate=LogNormal(-math.log(self.typical_days), within(self.typical_days_within)),
-            spread=LogNormal(math.log(self.segment_spread), within(self.segment_spread_within)),
-            bin_sd=within(self.bin_factor_within),
-            covariate_sd=within(self.covariate_factor_within),
-            covariate_spread=LogNormal(math.log(self.covariate_spread), within(self.covariate_spread_within)),
+            rate=LogNormal(-math.log(self.typical_days), sd_within(self.typical_days_within)),
+            spread=log_normal(self.segment_spread, self.segment_spread_within),
+            bin_sd=sd_within(self.bin_factor_within),
+            covariate_sd=sd_within(self.covariate_factor_within),
+            covariate_spread=log_normal(self.covariate_spread, self.covariate_spread_within),
         )
 
     def _density(self, effects: StageEffects) -> StageDensity:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from journeysim.cli.results import print_funnel, print_kpis
+from journeysim.cli.source import read_any_log
 from journeysim.cli.terminal import print_hanging, print_line, progress, say_where, step
 
 if TYPE_CHECKING:
-    from journeysim.events import EventLog
+    pass
 
 
 class Periods(StrEnum):
@@ -59,7 +60,7 @@ def kpis(
 
     with progress() as on_progress:
         with step(on_progress, "read the log"):
-            events = _read(log, map_file)
+            events = read_any_log(log, map_file)
         with step(on_progress, "compute"):
             figures = table(events, by, period=period.value if period else None, cohort=cohort.value, cluster=cluster)
             stages = (funnel(events), loss_reasons(events)) if events.stages else None
@@ -76,10 +77,3 @@ def kpis(
         print_funnel(*stages)
     if out_file is not None:
         say_where(out_file)
-
-
-def _read(path: Path, map_file: Path | None) -> EventLog:
-    from journeysim.event_map import EventMap, read_events
-    from journeysim.log_files import read_log
-
-    return read_log(path) if map_file is None else read_events(path, EventMap.from_yaml(map_file))

@@ -39,19 +39,25 @@ def is_log(file: Path, map_file: Path | None) -> bool:
     return map_file is not None or file.is_dir()
 
 
+def read_any_log(path: Path, map_file: Path | None) -> EventLog:
+    """A log of ours, or with a map one made by others."""
+    from journeysim.event_map import EventMap, read_events
+    from journeysim.log_files import read_log
+
+    return read_log(path) if map_file is None else read_events(path, EventMap.from_yaml(map_file))
+
+
 def read_source(file: Path, map_file: Path | None, separator: str, on_progress: OnProgress) -> Source:
     """Read the journeys. Raises InputError with the place where something is wrong."""
-    from journeysim.event_map import EventMap, read_events
     from journeysim.interop import read_paths
     from journeysim.journeys import to_journeys
-    from journeysim.log_files import read_log
 
     where: dict[str, object] = {"file": file.name}
     if not is_log(file, map_file):
         with step(on_progress, "read the paths"):
             return Source(read_paths(file, separator=separator), None, where)
     with step(on_progress, "read the log"):
-        log = read_log(file) if map_file is None else read_events(file, EventMap.from_yaml(map_file))
+        log = read_any_log(file, map_file)
         journeys = to_journeys(log)
     if log.provenance:
         where["log"] = dict(log.provenance)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from journeysim.cli.app import Seed
-from journeysim.cli.kpis import _read
+from journeysim.cli.source import read_any_log
 from journeysim.cli.terminal import out, print_hanging, progress, say_where, step
 
 
@@ -39,7 +39,7 @@ def twin(
     with new_directory(out_dir) if out_dir else nullcontext() as folder:
         with progress() as on_progress:
             with step(on_progress, "read the log"):
-                events = _read(log, map_file)
+                events = read_any_log(log, map_file)
             with step(on_progress, "fit"):
                 fitted = fit_world(events, seed=seed, by=by)
             check = check_twin(

@@ -12,7 +12,7 @@ from journeysim.bayes.retention.draws import central
 from journeysim.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import polars as pl
     from numpy.typing import NDArray
@@ -61,6 +61,13 @@ class RetentionChange:
 
 NOTHING = RetentionChange("as it is")
 """The change that changes nothing."""
+
+
+def check_names(changes: Sequence[RetentionChange]) -> None:
+    """Raise InputError unless there are changes, each with a name of its own."""
+    names = [change.name for change in changes]
+    if not names or len({*names}) < len(names):
+        raise InputError(f"what_if: give at least one change, each with a name of its own; got {names}.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from journeysim.bayes import netcdf
-from journeysim.bayes.retention.changes import NOTHING, RetentionChange, RetentionWhatIf
+from journeysim.bayes.retention.changes import NOTHING, RetentionChange, RetentionWhatIf, check_names
 from journeysim.bayes.retention.cohorts import CohortHistory
 from journeysim.bayes.retention.draws import SegmentDraws, growing_times
 from journeysim.bayes.retention.expectations import beta_nodes, discount, stays_until
@@ -101,9 +101,7 @@ class ChurnPosterior(RetentionPosterior):
         ------
         InputError : a setting is out of range, a change names no segment, or has a purchase rate
         """
-        names = [change.name for change in changes]
-        if not names or len({*names}) < len(names):
-            raise InputError(f"what_if: give at least one change, each with a name of its own; got {names}.")
+        check_names(changes)
         if wrong := [change.name for change in changes if change.purchase_rate != 1]:
             raise InputError(f"what_if: {wrong[0]!r} changes the purchase rate, which a contract does not have.")
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from journeysim.bayes.retention.purchases import few_customers, purchases_of, segments_of
+from journeysim.bayes.retention.purchases import few_customers, purchases_of
 from journeysim.columns import column, numbers
 from journeysim.errors import InputError
 from journeysim.event_columns import KINDS, to_polars
 from journeysim.events import microseconds
 from journeysim.moves import LAPSED, LOST
+from journeysim.stage_history import segments_of
 from journeysim.table_files import Source
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ def to_cohorts(
     known = (*log.stages, LOST)
     if unknown := [name for name in ends if name not in (*known, LAPSED)]:
         raise InputError(f"to_cohorts: there is no stage {unknown[0]!r}; found: {', '.join(known)}.")
-    codes, segments = segments_of(log, by)
+    codes, segments, _, _ = segments_of(log, by)
     who, when = log.customer_codes(), log.times_us()
     stage = log.codes("stage", known)
     stage[log.codes("kind", KINDS) == KINDS.index("lost")] = len(log.stages)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from journeysim.bayes.priors import sd_within
 from journeysim.bayes.retention.churn_posterior import ChurnPosterior
 from journeysim.bayes.retention.cohorts import CohortHistory
 from journeysim.bayes.retention.draws import ParameterDraws
 from journeysim.bayes.retention.families import BetaGeoNBD, GammaGamma, ShiftedBetaGeometric
-from journeysim.bayes.retention.priors import SDS_OF_90_PERCENT, Parameter, from_line
+from journeysim.bayes.retention.priors import Parameter, from_line
 from journeysim.bayes.retention.purchase_posterior import PurchasePosterior
 from journeysim.bayes.retention.purchases import PurchaseHistory
 from journeysim.bayes.sampling import sample, versions
@@ -43,7 +43,7 @@ class Part:
         from journeysim.bayes.retention.pooling import PooledPriors
 
         mean, sd = np.array([parameter.normal() for parameter in self.parameters]).T
-        beta_sd = np.full(self.n_covariates, math.log(self.odds_ratio) / SDS_OF_90_PERCENT)
+        beta_sd = np.full(self.n_covariates, sd_within(self.odds_ratio))
         return PooledPriors(mean.copy(), sd.copy(), Parameter("spread", "log", self.spread).normal(), beta_sd)
 
     def density(self, likelihood: Likelihood) -> PooledDensity:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
+from journeysim.bayes.priors import SDS_OF_90_PERCENT
 from journeysim.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 Range = tuple[float, float]
 Link = Literal["log", "logit", "log above 1"]
-SDS_OF_90_PERCENT: Final = 1.6448536269514722
-"""A normal variable is within so many standard deviations of its mean with probability 0.9."""
 _BOUNDS: Final[dict[str, tuple[float, float]]] = {
     "log": (0.0, math.inf),
     "logit": (0.0, 1.0),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from journeysim.bayes import netcdf
-from journeysim.bayes.retention.changes import NOTHING, RetentionChange, RetentionWhatIf
+from journeysim.bayes.retention.changes import NOTHING, RetentionChange, RetentionWhatIf, check_names
 from journeysim.bayes.retention.draws import SegmentDraws, central, growing_times
 from journeysim.bayes.retention.expectations import active_at, beta_nodes, discount, purchases_until
 from journeysim.bayes.retention.money import Money
@@ -159,9 +159,7 @@ class PurchasePosterior(RetentionPosterior):
         """
         if who not in ("new", "current"):
             raise InputError(f"what_if: who is {who!r}; it must be 'new' or 'current'.")
-        names = [change.name for change in changes]
-        if not names or len({*names}) < len(names):
-            raise InputError(f"what_if: give at least one change, each with a name of its own; got {names}.")
+        check_names(changes)
         outcomes = [self._outcomes(change, horizon, who, money) for change in (NOTHING, *changes)]
         return RetentionWhatIf(
             segments=self.segments,

@@ -14,7 +14,7 @@ from journeysim.columns import column, numbers
 from journeysim.errors import InputError
 from journeysim.event_columns import KINDS, to_polars
 from journeysim.events import microseconds
-from journeysim.stage_history import segment_codes
+from journeysim.stage_history import segments_of
 from journeysim.table_files import Source
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def to_purchase_history(
     end_us = microseconds(end)
     if not microseconds(log.start) < end_us <= microseconds(log.end):
         raise InputError(f"to_purchase_history: until is {end}; it must be after {log.start} and at most {log.end}.")
-    codes, segments = segments_of(log, by)
+    codes, segments, _, _ = segments_of(log, by)
     purchases = purchases_of(log, merge_same_day=merge_same_day).filter(pl.col("time") <= end_us)
     per_customer = (
         purchases.with_columns(first=pl.col("time").min().over("who"))
@@ -266,16 +266,6 @@ def purchases_of(log: EventLog, *, merge_same_day: bool) -> pl.DataFrame:
         .agg(pl.when(pl.col("value").count() > 0).then(pl.col("value").sum()).alias("value"))
         .sort("who", "time")
     )
-
-
-def segments_of(log: EventLog, by: str | None) -> tuple[IntArray, tuple[str, ...]]:
-    """(n_customers,) segment of each customer of a log, and the names of the segments."""
-    if by is None:
-        return np.zeros(log.n_customers, dtype=np.int64), ("all",)
-    if by not in log.segment_names():
-        known = ", ".join(log.segment_names()) or "none"
-        raise InputError(f"The customers of the log have no column {by!r}; columns to split by: {known}.")
-    return segment_codes(log, by, unknown="(unknown)")
 
 
 def few_customers(segments: tuple[str, ...], sizes: NDArray[np.float64] | IntArray) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Purchases of BG/NBD customers and renewals under the sBG model, drawn at random: what posterior predictives are."""
+"""Purchases of BG/NBD customers, drawn at random: what posterior predictives are."""
 
 from __future__ import annotations
 
@@ -35,9 +35,3 @@ def purchase_times(
     whose, when = np.concatenate([np.empty(0, np.int64), *all_who]), np.concatenate([np.empty(0), *all_times])
     order = np.lexsort((when, whose))
     return whose[order], when[order]
-
-
-def renewals_made(rng: np.random.Generator, p: FloatArray, most: int) -> IntArray:
-    """(n,) how often each customer renews before leaving, at most `most` times; p (n,) is their chance to leave."""
-    made = rng.geometric(np.clip(p, 1e-12, 1.0)) - 1
-    return np.minimum(made, most).astype(np.int64)
