@@ -27,6 +27,8 @@ BENDS_AT: Final = 0.9
 """Pull * appeal * fatigue^n is the probability to act up to here. Beyond, the influence -ln(1 - probability) goes on as
 the straight line with the same slope, so that it is defined, and smooth, for products of 1 and more."""
 
+ALMOST_ONE: Final = math.nextafter(1.0, 0.0)
+
 
 class Priors(NamedTuple):
     """Of the parameters: means and standard deviations of logarithms, and means of exponentials."""
@@ -200,8 +202,11 @@ class InfluenceDensity:
 
 
 def product_of(pull: FloatArray) -> FloatArray:
-    """The product whose probability to act is `pull`: itself, up to where it bends."""
-    beyond = BENDS_AT + (1.0 - BENDS_AT) * (math.log(1.0 - BENDS_AT) - np.log1p(-pull))
+    """The product whose probability to act is `pull`: itself, up to where it bends.
+
+    A pull that rounds to 1 (that of a channel never met where it could act may) is taken as the double below 1.
+    """
+    beyond = BENDS_AT + (1.0 - BENDS_AT) * (math.log(1.0 - BENDS_AT) - np.log1p(-np.minimum(pull, ALMOST_ONE)))
     product: FloatArray = np.where(pull < BENDS_AT, pull, beyond)
     return product
 
