@@ -146,7 +146,7 @@ class InfluenceModel:
         import pymc as pm
         import pytensor.tensor as pt
 
-        from journeysim.bayes.influence_density import BENDS_AT
+        from journeysim.bayes.influence_kernels import BENDS_AT
 
         d, priors = density.observed, density.priors
         segments, moves = history.stages.segments, history.stages.moves
