@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
 
+
 class Priors(NamedTuple):
     """Of the parameters: means and standard deviations of logarithms, and means of exponentials."""
 
@@ -93,9 +94,14 @@ class InfluenceDensity:
         pull_by_stage: bool,
         fatigue: bool,
         appeal: bool,
+        exposure: FloatArray | None = None,
     ) -> InfluenceDensity:
-        """The density given a history, in coordinates around the moves that `start` leaves to the base."""
-        exposure = np.array(history.stages.exposure_days[:, history.stages.origins], dtype=np.float64, order="C")
+        """The density given a history, in coordinates around the moves that `start` leaves to the base.
+
+        `exposure` (G, M) are days at risk, by default those of the history.
+        """
+        exposure = history.stages.exposure_days[:, history.stages.origins] if exposure is None else exposure
+        exposure = np.array(exposure, dtype=np.float64, order="C")
         base = np.array(start.base_moves, dtype=np.float64, order="C")
         centre = np.log(base + 0.5) - np.log(exposure + 0.5 * math.exp(-priors.rate.mean))
         segment, channel, stage, repeat = history.cells.T
