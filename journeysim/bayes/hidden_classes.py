@@ -50,15 +50,21 @@ class Customers(NamedTuple):
     @classmethod
     def of(cls, history: InfluenceHistory) -> Customers:
         """As compiled code takes them."""
-        x = history.customers
+        x, stages = history.customers, history.stages
         assert x is not None  # noqa: S101  # InfluenceModel.fit has checked it
         return cls(
-            *(np.array(getattr(x, name), order="C") for name in cls._fields[:7]),
-            np.array(history.moves_after_contact),
-            np.array(history.first_contact),
-            np.array(history.stages.origins),
-            np.array([WAYS[way] for way in history.stages.directions]),
-            np.array(history.contacts, order="C"),
+            weight=np.array(x.weight),
+            segment=np.array(x.segment),
+            days=np.array(x.days, order="C"),
+            contacts=np.array(x.contacts, order="C"),
+            forward=np.array(x.forward),
+            exits=np.array(x.exits),
+            first_move=np.array(x.first_move),
+            move=np.array(history.moves_after_contact),
+            first_contact=np.array(history.first_contact),
+            origin=np.array(stages.origins),
+            way=np.array([WAYS[way] for way in stages.directions]),
+            met=np.array(history.contacts, order="C"),
         )
 
 
@@ -96,9 +102,7 @@ def leaving(log_hazard: FloatArray, classes: Classes, customers: Customers) -> F
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def expected(
-    x: Customers, log_hazard: FloatArray, opened: FloatArray, classes: Classes, out: FloatArray
-) -> Expected:
+def expected(x: Customers, log_hazard: FloatArray, opened: FloatArray, classes: Classes, out: FloatArray) -> Expected:
     """What the customers say of the classes.
 
     Parameters

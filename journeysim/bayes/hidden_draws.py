@@ -50,7 +50,7 @@ class HiddenDraws:
     @property
     def n_personas(self) -> int:
         """K."""
-        return self.pace_by_chain.shape[-1]
+        return int(self.pace_by_chain.shape[-1])
 
     @property
     def share(self) -> FloatArray:
@@ -125,8 +125,8 @@ class HiddenDraws:
         )
         rate = np.zeros((*rates.shape[:2], *met.shape))
         rate[..., met] = rates
-        first = [np.insert(value, 0, 1.0, axis=2) for value in (pace, patience, reach)]
-        return cls(share, *first, rate)
+        pace, patience, reach = (np.insert(value, 0, 1.0, axis=2) for value in (pace, patience, reach))
+        return cls(share, pace, patience, reach, rate)
 
 
 def _flat(by_chain: FloatArray) -> FloatArray:

@@ -30,6 +30,10 @@ TOLERANCE: Final = 1e-3
 """Gain of the log-likelihood in one sweep below which EM stops."""
 A_LITTLE: Final = 1.0
 """Events added to both sides of a ratio of events, so that it is never 0 or infinite."""
+TURNS: Final = 3
+"""In a sweep, ratios of classes and what they are ratios to are found in turn, so often."""
+NO_MOVES: Final = 1e-3
+NO_DAYS: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,9 +47,7 @@ class HiddenStart:
     log_likelihood: float
 
 
-def hidden_em(
-    history: InfluenceHistory, n_classes: int, *, half_life_days: float, pull_by_stage: bool
-) -> HiddenStart:
+def hidden_em(history: InfluenceHistory, n_classes: int, *, half_life_days: float, pull_by_stage: bool) -> HiddenStart:
     """The best of several starts; classes are in the order of their pace."""
     first = expectation_maximisation(history, half_life_days=half_life_days, pull_by_stage=pull_by_stage)
     fit = _Sweeps(history, pull_by_stage=pull_by_stage)
@@ -105,7 +107,7 @@ class _Sweeps:
     def begin(self, start: Start, reach: FloatArray) -> _State:
         n_classes = len(reach)
         exposure = self.history.stages.exposure_days[:, self.history.stages.origins]
-        hazard = np.divide(start.base_moves + 1e-3, exposure, out=np.ones_like(exposure), where=exposure > 0)
+        hazard = np.divide(start.base_moves + NO_MOVES, exposure, out=np.ones_like(exposure), where=exposure > 0)
         pace = np.log(3.0) * np.arange(n_classes)
         with np.errstate(divide="ignore", invalid="ignore"):
             rate = np.log(np.where(self.total_days > 0, self.customers.met / self.total_days, 0.0))
@@ -125,7 +127,7 @@ class _Sweeps:
         value = self._log_likelihood(x, found)
         influence, at = self._influences(found.caused, x.at)
         base = self.history.plain_moves + found.base.sum(axis=0)
-        exposure, log_hazard, pace, patience = self._moves(found, base, x)
+        log_hazard, pace, patience = self._moves(found, base, x)
         reach, rate = self._contacts(found, x.classes)
         share = np.log(found.members + A_LITTLE) - np.log((found.members + A_LITTLE).sum(axis=1, keepdims=True))
         return _State(log_hazard, influence, at, Classes(share, pace, patience, reach, rate), base, value)
@@ -147,40 +149,31 @@ class _Sweeps:
         at = np.where(aged > 0, profile.argmax(axis=0), at)
         return caused / self.spent[at[self.by_channel], np.arange(self.n_kinds)], at
 
-    def _moves(
-        self, found: Expected, base: FloatArray, x: _State
-    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        """Exposures in terms of class 1, hazards of class 1, paces and patiences; these last are ratios to class 1."""
-        way, origin = self.customers.way, self.customers.origin
-        by_class = found.days[:, :, origin]  # (G, K, M)
-        pace, patience = x.classes.pace, x.classes.patience
-        log_hazard = x.log_hazard
+    def _moves(self, found: Expected, base: FloatArray, x: _State) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """(G, M) log hazards of class 1, and logs of pace and patience (K,), in turn."""
+        way = self.customers.way
+        by_class = found.days[:, :, self.customers.origin]  # (G, K, M)
         made = found.forward + found.base.sum(axis=(1, 2))
-        for _ in range(3):
-            each = np.array([pace, np.zeros_like(pace), -patience])[way].T  # (K, M)
-            exposure = (by_class * np.exp(each)).sum(axis=1)
-            log_hazard = np.log(base + 1e-3) - np.log(np.maximum(exposure, 1e-9))
-            risk = (by_class * np.exp(log_hazard)[:, None, :]).sum(axis=0)  # (K, M)
-            pace = np.log(made + A_LITTLE) - np.log(risk[:, way == FORWARD].sum(axis=1) + A_LITTLE)
-            patience = np.log(risk[:, way == EXIT].sum(axis=1) + A_LITTLE) - np.log(found.exits + A_LITTLE)
+        pace, patience, log_hazard = x.classes.pace, x.classes.patience, x.log_hazard
+        for _ in range(TURNS):
+            times = np.exp(np.array([pace, np.zeros_like(pace), -patience])[way].T)  # (K, M)
+            log_hazard = np.log(base + NO_MOVES) - np.log(np.maximum((by_class * times).sum(axis=1), NO_DAYS))
+            alone = (by_class * np.exp(log_hazard)[:, None, :]).sum(axis=0)  # (K, M)
+            pace = np.log(made + A_LITTLE) - np.log(alone[:, way == FORWARD].sum(axis=1) + A_LITTLE)
+            patience = np.log(alone[:, way == EXIT].sum(axis=1) + A_LITTLE) - np.log(found.exits + A_LITTLE)
             pace, patience = pace - pace[0], patience - patience[0]
-        each = np.array([pace, np.zeros_like(pace), -patience])[way].T
-        exposure = (by_class * np.exp(each)).sum(axis=1)
-        return exposure, np.log(base + 1e-3) - np.log(np.maximum(exposure, 1e-9)), pace, patience
+        return log_hazard, pace, patience
 
     def _contacts(self, found: Expected, classes: Classes) -> tuple[FloatArray, FloatArray]:
-        reach, met = classes.reach, self.customers.met
-        rate = classes.rate
-        for _ in range(3):
-            risk = np.einsum("gks,kc->gsc", found.days, np.exp(reach))
+        """Logs of reach (K, C) and of rates of class 1 (G, S, C), in turn."""
+        reach, rate = classes.reach, classes.rate
+        for _ in range(TURNS):
+            at_risk = np.einsum("gks,kc->gsc", found.days, np.exp(reach))
             with np.errstate(divide="ignore"):
-                rate = np.log(met / np.maximum(risk, 1e-12))
+                rate = np.log(self.customers.met / np.maximum(at_risk, NO_DAYS))
             alone = np.einsum("gks,gsc->kc", found.days, np.exp(rate))
             reach = np.log(found.contacts + A_LITTLE) - np.log(alone + A_LITTLE)
             reach = reach - reach[0]
-        risk = np.einsum("gks,kc->gsc", found.days, np.exp(reach))
-        with np.errstate(divide="ignore"):
-            rate = np.log(met / np.maximum(risk, 1e-12))
         return reach, rate
 
     def result(self, x: _State) -> HiddenStart:
@@ -196,6 +189,6 @@ class _Sweeps:
             c.rate + shift_reach,
         )
         log_hazard = x.log_hazard + shift
-        exposure = (x.base + 1e-3) / np.exp(log_hazard)
+        exposure = (x.base + NO_MOVES) / np.exp(log_hazard)
         pull = -np.expm1(-x.influence).reshape(self.n_channels, self.n_places)
         return HiddenStart(Start(x.base, pull, HALF_LIVES_DAYS[x.at]), exposure, log_hazard, classes, x.log_likelihood)

@@ -45,8 +45,8 @@ class InfluenceModel:
         -ln fatigue[c] ~ Exponential(mean repeat_loss)
         appeal[g, c]   ~ LogNormal(median 1, sd of the log appeal_spread)
 
-    "..._within" is the factor within which, up or down, a prior puts 90% of its mass. With hidden personas, every customer
-    belongs to one of K classes that no column of the log names, the slowest first; share[g] ~ Dirichlet(2, ..., 2), and
+    "..._within" is the factor within which, up or down, a prior puts 90% of its mass. With hidden personas, every
+    customer belongs to one of K classes that no column of the log names, slowest first; share[g] ~ Dirichlet(2, ...),
 
         log pace[k] / pace[k - 1] ~ HalfNormal(pace_spread)   on base hazards of forward moves
         log patience[k]           ~ Normal(0, patience_spread) divides hazards of exits

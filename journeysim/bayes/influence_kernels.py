@@ -92,9 +92,7 @@ def natural(
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def unspent(
-    total: float, d: Observed, decay: FloatArray, strength: FloatArray
-) -> tuple[float, FloatArray, FloatArray]:
+def unspent(total: float, d: Observed, decay: FloatArray, strength: FloatArray) -> tuple[float, FloatArray, FloatArray]:
     """Add the log-likelihood of what contacts did not do: all the hazard they opened and that moved nobody.
 
     Returns
@@ -161,9 +159,10 @@ def log_density(
             c = d.channel[k]
             by_strength[k] += part[j] / hazard
             by_decay[c] += strength[k] * part[j] / hazard * (1.0 - decay[c] * d.age[j])
-    return with_priors(
+    value: tuple[float, FloatArray] = with_priors(
         total, x, d, priors, n_places, fatigue, appeal, log_hazard, slope, by_hazard, by_strength, by_decay
     )
+    return value
 
 
 @njit(cache=True, error_model="numpy", nogil=True)

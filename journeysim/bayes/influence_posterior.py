@@ -267,9 +267,9 @@ class InfluencePosterior:
         }
         customers = None
         if "customer_weight" in file:
-            kept = {name: netcdf.numbers(file[f"customer_{name}"]) for name in _CUSTOMERS}
-            whole = {name: kept[name].astype(np.int64) for name in ("segment", "first_move")}
-            customers = CustomerRows(**(kept | whole))
+            kept: dict[str, Any] = {name: netcdf.numbers(file[f"customer_{name}"]) for name in _CUSTOMERS}
+            kept |= {name: kept[name].astype(np.int64) for name in ("segment", "first_move")}
+            customers = CustomerRows(**kept)
         history = InfluenceHistory(
             stages=history_in(file), channels=netcdf.names(file["channel"]), customers=customers, **columns
         )
