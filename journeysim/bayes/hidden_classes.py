@@ -102,15 +102,58 @@ def leaving(log_hazard: FloatArray, classes: Classes, customers: Customers) -> F
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def expected(x: Customers, log_hazard: FloatArray, opened: FloatArray, classes: Classes, out: FloatArray) -> Expected:
-    """What the customers say of the classes.
+def chances(
+    x: Customers, log_hazard: FloatArray, opened: FloatArray, classes: Classes, out: FloatArray
+) -> tuple[float, FloatArray, FloatArray]:
+    """In which class customers are, given what they did.
 
     Parameters
     ----------
     log_hazard : (G, M) of class 1
     opened : (T,) hazard that each contact before a move had opened at its moment
     out : (G, K, S) as `leaving`
+
+    Returns
+    -------
+    log-likelihood of the mixture; (R, K) probabilities of the classes times the weight of the row; (E,) hazard that all
+    contacts before a move had opened
     """
+    _, n_classes, n_stages = out.shape
+    n_channels = classes.reach.shape[1]
+    n_moves = log_hazard.shape[1]
+    pace = np.exp(classes.pace)
+    total = 0.0
+    chance = np.empty((len(x.weight), n_classes))
+    beside = np.zeros(len(x.move))
+    for r in range(len(x.weight)):
+        g = x.segment[r]
+        for k in range(n_classes):
+            log_p = classes.share[g, k] + x.forward[r] * classes.pace[k] - x.exits[r] * classes.patience[k]
+            for s in range(n_stages):
+                log_p -= x.days[r, s] * out[g, k, s]
+            for c in range(n_channels):
+                log_p += x.contacts[r, c] * classes.reach[k, c]
+            chance[r, k] = log_p
+        for i in range(x.first_move[r], x.first_move[r + 1]):
+            for j in range(x.first_contact[i], x.first_contact[i + 1]):
+                beside[i] += opened[j]
+            h = math.exp(log_hazard[g, x.move[i] % n_moves])
+            for k in range(n_classes):
+                chance[r, k] += math.log(pace[k] * h + beside[i])
+        most = chance[r].max()
+        likelihood = 0.0
+        for k in range(n_classes):
+            chance[r, k] = math.exp(chance[r, k] - most)
+            likelihood += chance[r, k]
+        total += x.weight[r] * (most + math.log(likelihood))
+        for k in range(n_classes):
+            chance[r, k] *= x.weight[r] / likelihood
+    return total, chance, beside
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def expected(x: Customers, log_hazard: FloatArray, opened: FloatArray, classes: Classes, out: FloatArray) -> Expected:
+    """What the customers say of the classes; parameters as of `chances`."""
     n_segments, n_classes, n_stages = out.shape
     n_channels = classes.reach.shape[1]
     n_moves = log_hazard.shape[1]
@@ -120,51 +163,26 @@ def expected(x: Customers, log_hazard: FloatArray, opened: FloatArray, classes: 
     contacts = np.zeros((n_classes, n_channels))
     base = np.zeros((n_classes, n_segments, n_moves))
     caused = np.zeros(len(opened))
-    total = 0.0
     pace = np.exp(classes.pace)
-    chance = np.empty(n_classes)
+    total, chance, beside = chances(x, log_hazard, opened, classes, out)
     for r in range(len(x.weight)):
         g = x.segment[r]
         for k in range(n_classes):
-            log_p = classes.share[g, k] + x.forward[r] * classes.pace[k] - x.exits[r] * classes.patience[k]
+            p = chance[r, k]
+            members[g, k] += p
+            forward[k] += p * x.forward[r]
+            exits[k] += p * x.exits[r]
             for s in range(n_stages):
-                log_p -= x.days[r, s] * out[g, k, s]
+                days[g, k, s] += p * x.days[r, s]
             for c in range(n_channels):
-                if x.contacts[r, c] > 0.0:
-                    log_p += x.contacts[r, c] * classes.reach[k, c]
-            chance[k] = log_p
-        for i in range(x.first_move[r], x.first_move[r + 1]):
-            h = math.exp(log_hazard[x.move[i] // n_moves, x.move[i] % n_moves])
-            e = 0.0
-            for j in range(x.first_contact[i], x.first_contact[i + 1]):
-                e += opened[j]
-            for k in range(n_classes):
-                chance[k] += math.log(pace[k] * h + e)
-        most = chance.max()
-        likelihood = 0.0
-        for k in range(n_classes):
-            chance[k] = math.exp(chance[k] - most)
-            likelihood += chance[k]
-        total += x.weight[r] * (most + math.log(likelihood))
-        for k in range(n_classes):
-            chance[k] *= x.weight[r] / likelihood
-            members[g, k] += chance[k]
-            forward[k] += chance[k] * x.forward[r]
-            exits[k] += chance[k] * x.exits[r]
-            for s in range(n_stages):
-                days[g, k, s] += chance[k] * x.days[r, s]
-            for c in range(n_channels):
-                contacts[k, c] += chance[k] * x.contacts[r, c]
+                contacts[k, c] += p * x.contacts[r, c]
         for i in range(x.first_move[r], x.first_move[r + 1]):
             m = x.move[i] % n_moves
             h = math.exp(log_hazard[g, m])
-            e = 0.0
-            for j in range(x.first_contact[i], x.first_contact[i + 1]):
-                e += opened[j]
             share = 0.0  # of the move that one unit of opened hazard caused
             for k in range(n_classes):
-                base[k, g, m] += chance[k] * pace[k] * h / (pace[k] * h + e)
-                share += chance[k] / (pace[k] * h + e)
+                base[k, g, m] += chance[r, k] * pace[k] * h / (pace[k] * h + beside[i])
+                share += chance[r, k] / (pace[k] * h + beside[i])
             for j in range(x.first_contact[i], x.first_contact[i + 1]):
                 caused[j] = share * opened[j]
     return Expected(total, members, days, forward, exits, contacts, base, caused)

@@ -87,7 +87,7 @@ class HiddenDensity:
         total += found.log_likelihood + (d.plain * log_hazard).sum()
         caused = np.bincount(of, found.caused, len(strength))
         # an influence that underflows to 0 causes nothing
-        by_strength += np.divide(caused, strength, out=np.zeros_like(caused), where=strength > 0)
+        by_strength += np.divide(caused, strength, out=np.zeros(len(strength)), where=strength > 0)
         by_decay += np.bincount(d.channel[of], found.caused * (1.0 - at * d.age), len(decay))
 
         way = self.customers.way

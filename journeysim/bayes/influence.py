@@ -175,13 +175,15 @@ class InfluenceModel:
 
         Raises
         ------
-        InputError : if the history has no pushed move
+        InputError : as `fit`
         """
-        density, _ = self._density(history)
+        hidden = self._hidden_density(history)[0] if self.hidden_personas > 1 else None
+        density = self._density(history)[0] if hidden is None else hidden.influence
         import_arviz()
         import pymc as pm
         import pytensor.tensor as pt
 
+        from journeysim.bayes.hidden_reference import mixture
         from journeysim.bayes.influence_kernels import BENDS_AT
 
         d, priors = density.observed, density.priors
@@ -218,12 +220,16 @@ class InfluenceModel:
             to_come = (d.age_weights * pm.math.exp(-decay[d.channel][:, None] * d.ages)).sum(axis=1)
             delta = decay[d.channel][d.cell]
             opened = influence[d.cell] * delta * pm.math.exp(-delta * d.age)
+            pm.Potential("contacts", -(influence * (d.contacts - to_come)).sum())  # what led to nothing
+            if hidden is not None:
+                pm.Potential("plain", (d.plain * log_hazard).sum())
+                pm.Potential("customers", mixture(hidden, log_hazard, opened))
+                return model
             of_move = np.repeat(np.arange(len(d.move)), np.diff(d.first))
             by_move = pt.exp(log_hazard.flatten()[d.move])
             by_move = by_move[of_move].inc(opened)
-            # Poisson, written out, as in StageModel; then contacts that led to nothing; then moves after contacts
+            # Poisson, written out, as in StageModel; then moves after contacts
             pm.Potential("plain", (d.plain * log_hazard - d.exposure * pm.math.exp(log_hazard)).sum())
-            pm.Potential("contacts", -(influence * (d.contacts - to_come)).sum())
             pm.Potential("moves", pm.math.log(by_move).sum())
         return model
 
