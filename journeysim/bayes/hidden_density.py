@@ -73,7 +73,14 @@ class HiddenDensity:
         return int(self._places()[-1].stop)
 
     def __call__(self, x: FloatArray) -> tuple[float, FloatArray]:
-        """Log density at x (n_dim,), up to a constant, and its gradient (n_dim,)."""
+        """Log density at x (n_dim,), up to a constant, and its gradient (n_dim,); -inf where numbers overflow."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            value, gradient = self._value(x)
+        if not (math.isfinite(value) and np.isfinite(gradient).all()):
+            return -math.inf, np.zeros_like(x)
+        return value, gradient
+
+    def _value(self, x: FloatArray) -> tuple[float, FloatArray]:
         known, share, step, patience, reach, rate = self._places()
         inner, c = self.influence, self.classes(x)
         d = inner.observed

@@ -22,8 +22,9 @@ def mixture(density: HiddenDensity, log_hazard: Any, opened: Any) -> Any:
     opened : (T,) tensor, the hazard that each contact before a move had opened at its moment
     """
     import pymc as pm
-    import pytensor.tensor as pt
+    import pytensor.tensor
 
+    pt: Any = pytensor.tensor  # half of it has types
     x, priors, k = density.customers, density.priors, density.n_classes
     n_segments, n_stages, n_channels = density.met.shape
     share = pm.Dirichlet("share", a=np.full((n_segments, k), SHARE_PRIOR))
@@ -46,7 +47,7 @@ def mixture(density: HiddenDensity, log_hazard: Any, opened: Any) -> Any:
         for m, s in enumerate(x.origin):
             leaving = leaving[:, s].inc(hazard[:, m])
         log_p = pt.log(share)[x.segment, c] + x.forward * log_pace[c] - x.exits * log_patience[c]
-        log_p += pt.dot(x.contacts, log_reach[c]) - (x.days * leaving[x.segment]).sum(axis=1)
+        log_p += pm.math.dot(x.contacts, log_reach[c]) - (x.days * leaving[x.segment]).sum(axis=1)
         of_class.append(log_p[row].inc(pt.log(hazard.flatten()[x.move] + beside)))
     contacts = (x.met[density.met] * pt.log(met_rate)).sum()
-    return (x.weight * pt.logsumexp(pt.stack(of_class), axis=0)).sum() + contacts
+    return (x.weight * pm.math.logsumexp(pt.stack(of_class), axis=0, keepdims=False)).sum() + contacts
