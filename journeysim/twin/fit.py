@@ -53,6 +53,11 @@ class Twin:
         """The G segment names."""
         return self.posterior.segments
 
+    @property
+    def hidden_personas(self) -> int:
+        """How many personas each of its worlds has; 1: customers of a segment are alike."""
+        return 1 if self.posterior.hidden is None else self.posterior.hidden.n_personas
+
     def worlds(self, n: int, *, seed: int) -> tuple[list[dict[str, World]], FloatArray]:
         """As `worlds_from`."""
         return worlds_from(self.posterior, self.ingredients, n, seed=seed)

@@ -57,7 +57,7 @@ class DigitalTwin:
             channels=found.channels,
             conversions=found.share * found.n_converted,
             value=no_value,
-            notes=found.notes,
+            notes=(*found.notes, f"Hidden personas in the twin: {twin.hidden_personas}."),
         )
         share = positive / total
         return UncertainAttribution(
