@@ -116,8 +116,8 @@ def worlds_from(
         shares, starts     Dirichlet with half a customer as prior
 
     A world holds one persona, the segment, or its hidden personas, whose rates of contacts are drawn with the influence
-    model. Where journeys start in other stages than the first, a stage `start` is put
-    before all others, and left within seconds. Stages that nobody ever reached are left out.
+    model. Where journeys start in other stages than the first, a stage `start` is put before all others, and left
+    within seconds. Stages that nobody ever reached are left out.
 
     Raises
     ------
