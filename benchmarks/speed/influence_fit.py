@@ -4,8 +4,8 @@
 
 prints one line per number (10,000 and 100,000): contacts and moves after contacts, seconds from the log to the history,
 microseconds per log density with its gradient, and seconds of a fit (wall time, and CPU time over all cores): the world
-trap-companion, two personas, all of fatigue, appeal and pulls by stage, 2 chains of 300 + 300 draws. With --hidden 2 the
-personas are not told to the model, which looks for two hidden ones.
+trap-companion, two personas, all of fatigue, appeal and pulls by stage, 2 chains of 300 + 300 draws. With --hidden 2
+the personas are not told to the model, which looks for two hidden ones.
 """
 
 import argparse
