@@ -202,8 +202,11 @@ class InfluenceDensity:
 
 
 def product_of(pull: FloatArray) -> FloatArray:
-    """The product whose probability to act is `pull`: itself, up to where it bends."""
-    beyond = BENDS_AT + (1.0 - BENDS_AT) * (math.log(1.0 - BENDS_AT) - np.log1p(-pull))
+    """The product whose probability to act is `pull`: itself, up to where it bends; of 1, to which probabilities round,
+    that of the largest number below.
+    """
+    below = np.minimum(pull, np.nextafter(1.0, 0.0))
+    beyond = BENDS_AT + (1.0 - BENDS_AT) * (math.log(1.0 - BENDS_AT) - np.log1p(-below))
     product: FloatArray = np.where(pull < BENDS_AT, pull, beyond)
     return product
 
