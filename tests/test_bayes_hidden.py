@@ -18,7 +18,6 @@ from journeysim import (
     simulate,
     to_influence_history,
 )
-from journeysim.bayes.arviz_versions import import_arviz
 from journeysim.bayes.hidden_density import HiddenDensity
 from journeysim.bayes.influence_causes import expected_causes
 from journeysim.bayes.influence_checks import check_influence
@@ -294,20 +293,3 @@ def test_what_cannot_be_answered_is_refused(posterior, stays, history):
         check_influence(posterior, stays, seed=1)
     with pytest.raises(InputError, match="from 2 to 5"):
         choose_hidden_personas(history, most=1)
-
-
-@pytest.mark.slow
-def test_draws_have_the_posterior_of_the_pymc_model(few):
-    import_arviz()
-    import pymc as pm
-
-    model = InfluenceModel(hidden_personas=2, fatigue=False, pull_by_stage=False)
-    history = influence_history(few, customers=True)
-    ours = model.fit(history, seed=1)
-    ours.require_converged()
-    with model.pymc_model(history):
-        theirs = pm.sample(1000, tune=1000, chains=4, random_seed=2, progressbar=False)["posterior"]
-    for name, draws in (("half_life", ours.half_life), ("log_patience", np.log(ours.hidden.patience[:, 1:]))):
-        other = theirs[name].values.reshape(-1, *draws.shape[1:])
-        error = np.abs(other.mean(axis=0) - draws.mean(axis=0)) / draws.std(axis=0)
-        assert error.max() < 0.15, name
