@@ -10,6 +10,7 @@ from test_bayes_influence import caused
 from test_influence_history import ROWS, log_of
 
 from journeysim import (
+    HiddenPersonasChoice,
     InfluenceModel,
     InfluencePosterior,
     Twin,
@@ -240,6 +241,9 @@ def test_as_many_personas_are_chosen_as_there_are(history):
     by_persona = to_influence_history(simulate(FAST_AND_SLOW, n_customers=1000, horizon_days=60, seed=1), by="persona",
                                       customers=True)  # fmt: skip
     assert choose_hidden_personas(by_persona).best == 1, "what a segment says is not hidden"
+    hardly = HiddenPersonasChoice(log_likelihood=(-1000.0, -960.0), n_parameters=(0, 8), n_customers=5000)
+    assert hardly.bic[1] == 0
+    assert hardly.best == 1, "two who are nearly alike are one"
 
 
 def test_a_posterior_is_written_and_read_to_the_last_bit(posterior, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     import polars as pl
 
     from journeysim.influence_history import InfluenceHistory
+
+LEAST_GAIN: Final = 0.01
+"""Log-likelihood per customer. Personas who explain less (in trap-saturation 0.004 to 0.008, where fatigue looks a little
+like them) are too alike for a sampler to tell apart, and to do harm; those of random worlds gained 0.06 and more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,10 @@ class HiddenPersonasChoice:
 
     @property
     def best(self) -> int:
-        """The number of hidden personas with the lowest BIC."""
-        return int(np.argmin(self.bic)) + 1
+        """The number of hidden personas with the lowest BIC; 1 if it gains less than `LEAST_GAIN` over one."""
+        k = int(np.argmin(self.bic))
+        gain = (self.log_likelihood[k] - self.log_likelihood[0]) / self.n_customers
+        return k + 1 if gain >= LEAST_GAIN else 1
 
     def to_frame(self) -> pl.DataFrame:
         """One row per number: hidden_personas, log_likelihood, parameters, bic (above that of the best)."""
