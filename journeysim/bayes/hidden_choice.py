@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from journeysim.influence_history import InfluenceHistory
 
 LEAST_GAIN: Final = 0.01
-"""Log-likelihood per customer. Personas who explain less (in trap-saturation 0.004 to 0.008, where fatigue looks a little
+"""Log-likelihood per customer. Personas who explain less (in trap-saturation 0.004 to 0.008, where fatigue looks a bit
 like them) are too alike for a sampler to tell apart, and to do harm; those of random worlds gained 0.06 and more."""
 
 
