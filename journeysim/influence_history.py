@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from journeysim.customer_rows import CustomerRows, customer_rows
 from journeysim.errors import InputError
 from journeysim.stays import Stays, to_stays
 
@@ -63,6 +64,7 @@ class InfluenceHistory:
     first_contact : (E + 1,) where the contacts of each begin
     contact_cell : (T,) cell of each of their contacts
     contact_age : (T,) days from the contact to the move
+    customers : customer by customer, for a model with hidden personas; None if they were not asked for
     """
 
     stages: StageHistory
@@ -77,6 +79,7 @@ class InfluenceHistory:
     first_contact: IntArray
     contact_cell: IntArray
     contact_age: FloatArray
+    customers: CustomerRows | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.stages.segments), len(self.stages.stages), len(self.channels))
@@ -131,7 +134,7 @@ class InfluenceHistory:
 
 
 def to_influence_history(
-    log: EventLog, *, by: str | None = None, pushes_to: Mapping[str, str] | None = None
+    log: EventLog, *, by: str | None = None, pushes_to: Mapping[str, str] | None = None, customers: bool = False
 ) -> InfluenceHistory:
     """Count contacts, moves and days at risk of a log, and list its moves after contacts.
 
@@ -140,16 +143,19 @@ def to_influence_history(
     by : column of `log.customers` to split by (persona, device, ...); None for one segment, `all`
     pushes_to : by stage, the move that contacts made there may cause; by default the forward move to the nearest later
         stage, or, where none is later, to the first purchase
+    customers : keep what each customer did, which `InfluenceModel(hidden_personas=...)` needs
 
     Raises
     ------
     InputError : the log has no stages, no touches, no such column, events after a loss, no move that contacts might
         cause, a `pushes_to` that is no forward move of the log, or moves at the very instant of contacts
     """
-    return influence_history(to_stays(log, by=by), pushes_to=pushes_to)
+    return influence_history(to_stays(log, by=by), pushes_to=pushes_to, customers=customers)
 
 
-def influence_history(stays: Stays, *, pushes_to: Mapping[str, str] | None = None) -> InfluenceHistory:
+def influence_history(
+    stays: Stays, *, pushes_to: Mapping[str, str] | None = None, customers: bool = False
+) -> InfluenceHistory:
     """As `to_influence_history`, from the stays of a log."""
     from journeysim.stay_kernels import spread_over_ages  # compiled
 
@@ -195,6 +201,7 @@ def influence_history(stays: Stays, *, pushes_to: Mapping[str, str] | None = Non
         first_contact=np.append(first, done.sum()).astype(np.int64),
         contact_cell=cell[done],
         contact_age=age[done],
+        customers=customer_rows(stays, moves) if customers else None,
     )
 
 

@@ -32,6 +32,7 @@ class Stays:
     ----------
     counts : moves and days at risk of the same stays
     channels : the C channel names
+    customer : (N,) whose stay it is, as `EventLog.customer_codes`; ascending
     segment, stage : (N,) of each stay
     days : (N,) how long it was observed
     target : (N,) the stage that it was left for; `len(stages)` is lost, -1 that it was open when the window closed
@@ -43,6 +44,7 @@ class Stays:
 
     counts: StageHistory
     channels: tuple[str, ...]
+    customer: IntArray
     segment: IntArray
     stage: IntArray
     days: FloatArray
@@ -103,6 +105,7 @@ def to_stays(log: EventLog, *, by: str | None = None) -> Stays:
     return Stays(
         counts=counts,
         channels=channels,
+        customer=who[rows][kept],
         segment=segment[who[rows]][kept],
         stage=stage[rows][kept],
         days=(until - when[rows])[kept] / US_PER_DAY,

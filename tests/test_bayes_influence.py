@@ -174,7 +174,7 @@ def test_influence_is_the_simulators_up_to_where_it_bends_and_goes_on_smoothly()
     slopes = np.diff(value)[[2, 3]] / np.diff(product)[[2, 3]]
     np.testing.assert_allclose(slopes, 10.0, rtol=1e-5)
     np.testing.assert_allclose(product_of(-np.expm1(-value)), product, atol=1e-12)
-    assert np.isfinite(product_of(np.array([1.0]))).all()  # a pull that rounds to 1
+    assert 4 < product_of(np.array(1.0)) < 5, "a probability that rounds to 1 has no influence without end"
 
 
 def test_an_interval_begins_at_zero_only_where_zero_is_as_likely_as_anything():

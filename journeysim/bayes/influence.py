@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -15,9 +15,16 @@ from journeysim.bayes.sampling import sample, versions
 from journeysim.errors import InputError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from journeysim.bayes.hidden_density import HiddenDensity, HiddenPriors
     from journeysim.bayes.influence_density import InfluenceDensity, Priors
     from journeysim.bayes.influence_em import Start
     from journeysim.influence_history import InfluenceHistory
+
+    FloatArray = NDArray[np.float64]
+
+MOST_PERSONAS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +45,14 @@ class InfluenceModel:
         -ln fatigue[c] ~ Exponential(mean repeat_loss)
         appeal[g, c]   ~ LogNormal(median 1, sd of the log appeal_spread)
 
-    "..._within" is the factor within which, up or down, a prior puts 90% of its mass. `docs/influence-model.md` says
-    what the model cannot represent.
+    "..._within" is the factor within which, up or down, a prior puts 90% of its mass. With hidden personas, every
+    customer belongs to one of K classes that no column of the log names, slowest first; share[g] ~ Dirichlet(2, ...),
+
+        log pace[k] / pace[k - 1] ~ HalfNormal(pace_spread)   on base hazards of forward moves
+        log patience[k]           ~ Normal(0, patience_spread) divides hazards of exits
+        log reach[k, c]           ~ Normal(0, reach_spread)    on rates of contacts
+
+    as ratios to the first class. `docs/influence-model.md` says what the model cannot represent.
 
     Attributes
     ----------
@@ -51,6 +64,9 @@ class InfluenceModel:
     repeat_loss : share of its pull that a channel loses, on average, by one more contact; > 0
     appeal_spread : 0.3 means that segments differ by some 30% in how they answer to a channel; > 0
     typical_days, segment_spread : as in `StageModel`
+    hidden_personas : K, how many classes of customers differ in pace, patience and reach; 1 for none, at most 5.
+        `choose_hidden_personas` tells how many a log asks for. The fit's cost then grows with the customers
+    pace_spread, patience_spread, reach_spread : 1 means that personas differ by some factor of e; > 0
     """
 
     pull_by_stage: bool = True
@@ -66,12 +82,21 @@ class InfluenceModel:
     typical_days_within: float = 100.0
     segment_spread: float = 0.3
     segment_spread_within: float = 3.2
+    hidden_personas: int = 1
+    pace_spread: float = 1.0
+    patience_spread: float = 0.5
+    reach_spread: float = 1.0
 
     def __post_init__(self) -> None:
-        switches = ("pull_by_stage", "fatigue", "appeal")
+        switches = ("pull_by_stage", "fatigue", "appeal", "hidden_personas")
         check_settings("InfluenceModel", {name: value for name, value in asdict(self).items() if name not in switches})
         if self.typical_pull >= 1:
             raise InputError(f"InfluenceModel: typical_pull must be a probability below 1, got {self.typical_pull!r}.")
+        if not (isinstance(self.hidden_personas, int) and 1 <= self.hidden_personas <= MOST_PERSONAS):
+            raise InputError(
+                f"InfluenceModel: hidden_personas must be an integer from 1 to {MOST_PERSONAS}, "
+                f"got {self.hidden_personas!r}."
+            )
 
     def fit(
         self,
@@ -85,7 +110,8 @@ class InfluenceModel:
     ) -> InfluencePosterior:
         """Sample all parameters given a history, by NUTS from where EM ends.
 
-        The cost grows with the moves that happened after contacts, and with nothing else of the log.
+        The cost grows with the moves that happened after contacts, and with nothing else of the log; with hidden
+        personas, with all customers but those who never left the stage they began in.
 
         Parameters
         ----------
@@ -97,13 +123,21 @@ class InfluenceModel:
 
         Raises
         ------
-        InputError : if a setting is out of its range, or the history has no pushed move
+        InputError : if a setting is out of its range, the history has no pushed move, or it does not keep its
+            customers, whom hidden personas need
         """
+        from journeysim.bayes.hidden_density import HiddenDensity
+        from journeysim.bayes.hidden_draws import HiddenDraws
         from journeysim.bayes.influence_density import influence
         from journeysim.bayes.whitening import whitened
 
-        density, start = self._density(history)
-        round_density = whitened(density, density.start(start))
+        density: InfluenceDensity | HiddenDensity
+        if self.hidden_personas > 1:
+            density, at = self._hidden_density(history)
+        else:
+            density, start = self._density(history)
+            at = density.start(start)
+        round_density = whitened(density, at)
         drawn = sample(
             round_density,
             where="InfluenceModel.fit",
@@ -113,7 +147,8 @@ class InfluenceModel:
             chains=chains,
             progress=progress,
         )
-        p = density.parameters(round_density.points(drawn.points))
+        points = round_density.points(drawn.points)
+        p = density.parameters(points)
         n_places = len(history.pushed_stages)
         return InfluencePosterior(
             history=history,
@@ -126,7 +161,8 @@ class InfluenceModel:
             typical_pull_by_chain=np.exp(p.log_typical_pull),
             half_life_by_chain=np.exp(p.log_half_life),
             fatigue_by_chain=np.exp(-p.repeat_loss) if self.fatigue else None,
-            appeal_by_chain=np.exp(p.log_appeal) if density.appeal else None,
+            appeal_by_chain=np.exp(p.log_appeal) if self.appeal and len(history.stages.segments) > 1 else None,
+            hidden=HiddenDraws.of(density.classes(points)) if isinstance(density, HiddenDensity) else None,
             diverging=drawn.diverging,
             priors=asdict(self),
             seed=seed,
@@ -139,14 +175,16 @@ class InfluenceModel:
 
         Raises
         ------
-        InputError : if the history has no pushed move
+        InputError : as `fit`
         """
-        density, _ = self._density(history)
+        hidden = self._hidden_density(history)[0] if self.hidden_personas > 1 else None
+        density = self._density(history)[0] if hidden is None else hidden.influence
         import_arviz()
         import pymc as pm
         import pytensor.tensor as pt
 
-        from journeysim.bayes.influence_density import BENDS_AT
+        from journeysim.bayes.hidden_reference import mixture
+        from journeysim.bayes.influence_kernels import BENDS_AT
 
         d, priors = density.observed, density.priors
         segments, moves = history.stages.segments, history.stages.moves
@@ -182,12 +220,16 @@ class InfluenceModel:
             to_come = (d.age_weights * pm.math.exp(-decay[d.channel][:, None] * d.ages)).sum(axis=1)
             delta = decay[d.channel][d.cell]
             opened = influence[d.cell] * delta * pm.math.exp(-delta * d.age)
+            pm.Potential("contacts", -(influence * (d.contacts - to_come)).sum())  # what led to nothing
+            if hidden is not None:
+                pm.Potential("plain", (d.plain * log_hazard).sum())
+                pm.Potential("customers", mixture(hidden, log_hazard, opened))
+                return model
             of_move = np.repeat(np.arange(len(d.move)), np.diff(d.first))
             by_move = pt.exp(log_hazard.flatten()[d.move])
             by_move = by_move[of_move].inc(opened)
-            # Poisson, written out, as in StageModel; then contacts that led to nothing; then moves after contacts
+            # Poisson, written out, as in StageModel; then moves after contacts
             pm.Potential("plain", (d.plain * log_hazard - d.exposure * pm.math.exp(log_hazard)).sum())
-            pm.Potential("contacts", -(influence * (d.contacts - to_come)).sum())
             pm.Potential("moves", pm.math.log(by_move).sum())
         return model
 
@@ -204,12 +246,43 @@ class InfluenceModel:
             appeal_spread=self.appeal_spread,
         )
 
+    def hidden_priors(self) -> HiddenPriors:
+        """The priors of hidden personas, as the density takes them."""
+        from journeysim.bayes.hidden_density import HiddenPriors
+
+        return HiddenPriors(self.pace_spread, self.patience_spread, self.reach_spread)
+
+    def _hidden_density(self, history: InfluenceHistory) -> tuple[HiddenDensity, FloatArray]:
+        """The density with hidden personas, and where EM ended."""
+        from journeysim.bayes.hidden_density import HiddenDensity
+        from journeysim.bayes.hidden_em import hidden_em
+        from journeysim.bayes.influence_density import InfluenceDensity
+
+        _require_moves(history)
+        require_customers(history)
+        start = hidden_em(
+            history,
+            self.hidden_personas,
+            half_life_days=self.typical_half_life_days,
+            pull_by_stage=self.pull_by_stage,
+        )
+        inner = InfluenceDensity.of(
+            history,
+            self.priors(),
+            start.start,
+            pull_by_stage=self.pull_by_stage,
+            fatigue=self.fatigue,
+            appeal=self.appeal,
+            exposure=start.exposure,
+        )
+        density = HiddenDensity.of(inner, history, self.hidden_personas, self.hidden_priors())
+        return density, density.start(start)
+
     def _density(self, history: InfluenceHistory) -> tuple[InfluenceDensity, Start]:
         from journeysim.bayes.influence_density import InfluenceDensity
         from journeysim.bayes.influence_em import expectation_maximisation
 
-        if not (history.pushed >= 0).any():
-            raise InputError("InfluenceModel: the history has no move that contacts could have caused.")
+        _require_moves(history)
         start = expectation_maximisation(
             history, half_life_days=self.typical_half_life_days, pull_by_stage=self.pull_by_stage
         )
@@ -217,3 +290,17 @@ class InfluenceModel:
             history, self.priors(), start, pull_by_stage=self.pull_by_stage, fatigue=self.fatigue, appeal=self.appeal
         )
         return density, start
+
+
+def require_customers(history: InfluenceHistory) -> None:
+    """Raise InputError unless the history keeps its customers."""
+    if history.customers is None:
+        raise InputError(
+            "Hidden personas are told by what each customer did, which this history does not keep; "
+            "make it with to_influence_history(log, customers=True)."
+        )
+
+
+def _require_moves(history: InfluenceHistory) -> None:
+    if not (history.pushed >= 0).any():
+        raise InputError("InfluenceModel: the history has no move that contacts could have caused.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
+from journeysim.bayes.hidden_classes import Classes, Customers, chances, leaving
 from journeysim.bayes.influence_density import influence, product_of
 from journeysim.moves import BASE
 
@@ -40,7 +41,8 @@ def cause_draws(posterior: InfluencePosterior, *, seed: int, draws: int = 400) -
 
     Of a move after contacts the cause is drawn in proportion to the hazards at its moment: the base hazard, and that of
     each contact of the stay. All other moves are caused by the base. So the counts vary as the truth may: by what is
-    not known of the parameters, and by the luck of each move.
+    not known of the parameters, and by the luck of each move. With hidden personas, each customer's is drawn first, by
+    its probability given all that the customer did.
     """
     history = posterior.history
     n_moves, n_channels = len(history.stages.moves), len(history.channels)
@@ -48,14 +50,20 @@ def cause_draws(posterior: InfluencePosterior, *, seed: int, draws: int = 400) -
     chosen = chosen_draws(posterior, draws)
     counts = np.zeros((len(chosen), n_moves, n_channels + 1))
     segment, channel, stage, repeat = history.cells.T
+    customers = None if posterior.hidden is None else Customers.of(history)
     for i, draw in enumerate(chosen):
+        strength = contact_influence(posterior, int(draw), segment, channel, stage, repeat)
+        decay = np.log(2) / posterior.half_life[draw]
+        base = posterior.hazards[draw].ravel()[history.moves_after_contact]
+        if customers is not None:
+            base *= _paces(posterior, int(draw), customers, strength, decay, rng)
         _draw_causes(
             counts[i],
-            posterior.hazards[draw],
-            contact_influence(posterior, int(draw), segment, channel, stage, repeat),
-            np.log(2) / posterior.half_life[draw],
+            base,
+            strength,
+            decay,
             np.ascontiguousarray(channel),
-            history.moves_after_contact,
+            history.moves_after_contact % n_moves,
             history.first_contact,
             history.contact_cell,
             history.contact_age,
@@ -86,6 +94,30 @@ def expected_causes(posterior: InfluencePosterior, *, seed: int, draws: int = 40
     return pl.DataFrame(rows, schema=["origin", "target", "moves", "cause", "share", "low", "high"], orient="row")
 
 
+def _paces(
+    posterior: InfluencePosterior,
+    draw: int,
+    customers: Customers,
+    strength: FloatArray,
+    decay: FloatArray,
+    rng: np.random.Generator,
+) -> FloatArray:
+    """(E,) the pace of who made each move after contacts, in one draw."""
+    history, hidden = posterior.history, posterior.hidden
+    assert hidden is not None  # noqa: S101  # the caller has checked it
+    fading = decay[history.cells[history.contact_cell, 1]]
+    opened = strength[history.contact_cell] * fading * np.exp(-fading * history.contact_age)
+    with np.errstate(divide="ignore"):  # rates of 0
+        parts = (hidden.share, hidden.pace, hidden.patience, hidden.reach, hidden.rate)
+        classes = Classes(*(np.ascontiguousarray(np.log(part[draw])) for part in parts))
+    log_hazard = np.log(posterior.hazards[draw])
+    chance = chances(customers, log_hazard, opened, classes, leaving(log_hazard, classes, customers))[1]
+    row = np.repeat(np.arange(len(chance)), np.diff(customers.first_move))
+    until = np.cumsum(chance, axis=1)
+    persona = (rng.random(len(chance))[:, None] * until[:, -1:] > until).sum(axis=1)
+    return np.asarray(hidden.pace[draw][persona[row]])
+
+
 @njit(cache=True, nogil=True)
 def _draw_causes(
     counts: FloatArray,
@@ -99,10 +131,10 @@ def _draw_causes(
     age: FloatArray,
     u: FloatArray,
 ) -> None:
-    n_moves, last = base.shape[1], counts.shape[1] - 1
+    last = counts.shape[1] - 1
     for i in range(len(move)):
-        m = move[i] % n_moves
-        h = base[move[i] // n_moves, m]
+        m = move[i]
+        h = base[i]
         hazard = h
         for j in range(first[i], first[i + 1]):
             d = decay[channel[cell[j]]]

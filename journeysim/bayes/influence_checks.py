@@ -59,12 +59,14 @@ def check_influence(posterior: InfluencePosterior, stays: Stays, *, seed: int, d
 
     Raises
     ------
-    InputError : if names differ
+    InputError : if names differ, or the model has hidden personas: whose stay it was is not known
     """
     import polars as pl
     from scipy import stats
 
     history = posterior.history
+    if posterior.hidden is not None:
+        raise InputError("check_influence judges stays one by one and knows no hidden personas; use check_twin.")
     for what, ours, theirs in (
         ("segments", posterior.segments, stays.counts.segments),
         ("stages", history.stages.stages, stays.counts.stages),

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numba import njit
+
+from journeysim.bayes.influence_kernels import BENDS_AT, log_density
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
-
-BENDS_AT: Final = 0.9
-"""Pull * appeal * fatigue^n is the probability to act up to here. Beyond, the influence -ln(1 - probability) goes on as
-the straight line with the same slope, so that it is defined, and smooth, for products of 1 and more."""
-
-ALMOST_ONE: Final = math.nextafter(1.0, 0.0)
 
 
 class Priors(NamedTuple):
@@ -99,9 +94,14 @@ class InfluenceDensity:
         pull_by_stage: bool,
         fatigue: bool,
         appeal: bool,
+        exposure: FloatArray | None = None,
     ) -> InfluenceDensity:
-        """The density given a history, in coordinates around the moves that `start` leaves to the base."""
-        exposure = np.array(history.stages.exposure_days[:, history.stages.origins], dtype=np.float64, order="C")
+        """The density given a history, in coordinates around the moves that `start` leaves to the base.
+
+        `exposure` (G, M) are days at risk, by default those of the history.
+        """
+        exposure = history.stages.exposure_days[:, history.stages.origins] if exposure is None else exposure
+        exposure = np.array(exposure, dtype=np.float64, order="C")
         base = np.array(start.base_moves, dtype=np.float64, order="C")
         centre = np.log(base + 0.5) - np.log(exposure + 0.5 * math.exp(-priors.rate.mean))
         segment, channel, stage, repeat = history.cells.T
@@ -140,7 +140,7 @@ class InfluenceDensity:
 
     def __call__(self, x: FloatArray) -> tuple[float, FloatArray]:
         """Log density at x (n_dim,), up to a constant, and its gradient (n_dim,)."""
-        value: tuple[float, FloatArray] = _log_density(
+        value: tuple[float, FloatArray] = log_density(
             x, self.observed, self.priors, self.n_channels, self.n_places, self.fatigue, self.appeal
         )
         return value
@@ -202,11 +202,11 @@ class InfluenceDensity:
 
 
 def product_of(pull: FloatArray) -> FloatArray:
-    """The product whose probability to act is `pull`: itself, up to where it bends.
-
-    A pull that rounds to 1 (that of a channel never met where it could act may) is taken as the double below 1.
+    """The product whose probability to act is `pull`: itself, up to where it bends; of 1, to which probabilities round,
+    that of the largest number below.
     """
-    beyond = BENDS_AT + (1.0 - BENDS_AT) * (math.log(1.0 - BENDS_AT) - np.log1p(-np.minimum(pull, ALMOST_ONE)))
+    below = np.minimum(pull, np.nextafter(1.0, 0.0))
+    beyond = BENDS_AT + (1.0 - BENDS_AT) * (math.log(1.0 - BENDS_AT) - np.log1p(-below))
     product: FloatArray = np.where(pull < BENDS_AT, pull, beyond)
     return product
 
@@ -219,189 +219,3 @@ def influence(product: FloatArray) -> FloatArray:
         -math.log(1.0 - BENDS_AT) + (product - BENDS_AT) / (1.0 - BENDS_AT),
     )
     return value
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def _log_density(
-    x: FloatArray,
-    d: Observed,
-    priors: Priors,
-    n_channels: int,
-    n_places: int,
-    fatigue: bool,
-    appeal: bool,
-) -> tuple[float, FloatArray]:
-    n_segments, n_moves = d.plain.shape
-    n_cells, n_ages = d.age_weights.shape
-    at_typical = n_moves * (n_segments + 2) if n_segments > 1 else n_moves
-    at_pull = at_typical + n_channels
-    at_half_life = at_pull + n_channels * n_places
-    at_loss = at_half_life + n_channels
-    at_appeal = at_loss + (n_channels if fatigue else 0)
-    rate_mean, rate_sd = priors.rate
-    spread_mean, spread_sd = priors.spread
-    pull_mean, pull_sd = priors.pull
-    life_mean, life_sd = priors.half_life
-    mean_loss, appeal_sd = priors.repeat_loss, priors.appeal_spread
-    gradient = np.zeros_like(x)
-    total = 0.0
-
-    # --- base hazards at x ---
-    log_hazard = np.empty((n_segments, n_moves))
-    for m in range(n_moves):
-        first = m * (n_segments + 2) if n_segments > 1 else m
-        variance = math.exp(2.0 * (spread_mean + spread_sd * x[first + 1])) if n_segments > 1 else 0.0
-        precision = rate_sd**-2
-        weighted = rate_sd**-2 * rate_mean
-        for g in range(n_segments):
-            p = d.weight[g, m] / (1.0 + d.weight[g, m] * variance)
-            precision += p
-            weighted += p * d.centre[g, m]
-        mu = weighted / precision + x[first] * precision**-0.5
-        for g in range(n_segments):
-            if n_segments > 1:
-                share = 1.0 / (1.0 + d.weight[g, m] * variance)
-                deviation = math.sqrt(variance * share) * x[first + 2 + g]
-                log_hazard[g, m] = share * mu + (1.0 - share) * d.centre[g, m] + deviation
-            else:
-                log_hazard[g, m] = mu
-
-    # --- influences, and how they move with the log of pull * appeal * fatigue^n ---
-    decay = np.empty(n_channels)
-    for c in range(n_channels):
-        decay[c] = math.log(2.0) * math.exp(-life_mean - life_sd * x[at_half_life + c])
-    strength = np.empty(n_cells)
-    slope = np.empty(n_cells)
-    for k in range(n_cells):
-        c = d.channel[k]
-        log_product = x[at_pull + c * n_places + d.place[k]]
-        if fatigue:
-            log_product -= d.repeat[k] * mean_loss * math.exp(x[at_loss + c])
-        if appeal:
-            log_product += appeal_sd * x[at_appeal + d.segment[k] * n_channels + c]
-        product = math.exp(log_product)
-        if product < BENDS_AT:
-            strength[k] = -math.log1p(-product)
-            slope[k] = product / (1.0 - product)
-        else:
-            strength[k] = -math.log(1.0 - BENDS_AT) + (product - BENDS_AT) / (1.0 - BENDS_AT)
-            slope[k] = product / (1.0 - BENDS_AT)
-
-    # --- likelihood ---
-    by_hazard = np.empty((n_segments, n_moves))  # derivatives by log hazard, influence, log decay
-    by_strength = np.empty(n_cells)
-    by_decay = np.zeros(n_channels)
-    for g in range(n_segments):
-        for m in range(n_moves):
-            expected = d.exposure[g, m] * math.exp(log_hazard[g, m])
-            total += d.plain[g, m] * log_hazard[g, m] - expected
-            by_hazard[g, m] = d.plain[g, m] - expected
-    left = np.empty((n_channels, n_ages))  # exp(-decay * age)
-    by_age = np.empty((n_channels, n_ages))
-    for c in range(n_channels):
-        for q in range(n_ages):
-            left[c, q] = math.exp(-decay[c] * d.ages[q])
-            by_age[c, q] = decay[c] * d.ages[q] * left[c, q]
-    for k in range(n_cells):
-        c = d.channel[k]
-        to_come = 0.0
-        moved = 0.0
-        for q in range(n_ages):
-            to_come += d.age_weights[k, q] * left[c, q]
-            moved += d.age_weights[k, q] * by_age[c, q]
-        total -= strength[k] * (d.contacts[k] - to_come)
-        by_strength[k] = to_come - d.contacts[k]
-        by_decay[c] -= strength[k] * moved
-    part = np.empty(len(d.age))  # hazard that a contact opens, per unit of its influence
-    for i in range(len(d.move)):
-        g, m = d.move[i] // n_moves, d.move[i] % n_moves
-        base = math.exp(log_hazard[g, m])
-        hazard = base
-        for j in range(d.first[i], d.first[i + 1]):
-            delta = decay[d.channel[d.cell[j]]]
-            part[j] = delta * math.exp(-delta * d.age[j])
-            hazard += strength[d.cell[j]] * part[j]
-        total += math.log(hazard)
-        by_hazard[g, m] += base / hazard
-        for j in range(d.first[i], d.first[i + 1]):
-            k = d.cell[j]
-            c = d.channel[k]
-            by_strength[k] += part[j] / hazard
-            by_decay[c] += strength[k] * part[j] / hazard * (1.0 - decay[c] * d.age[j])
-
-    # --- back to the coordinates of influences, and their priors ---
-    for k in range(n_cells):
-        c = d.channel[k]
-        by_product = by_strength[k] * slope[k]
-        gradient[at_pull + c * n_places + d.place[k]] += by_product
-        if fatigue:
-            gradient[at_loss + c] -= by_product * d.repeat[k] * mean_loss * math.exp(x[at_loss + c])
-        if appeal:
-            gradient[at_appeal + d.segment[k] * n_channels + c] += by_product * appeal_sd
-    for c in range(n_channels):
-        i = at_typical + c
-        total -= 0.5 * x[i] * x[i]
-        gradient[i] -= x[i]
-        for j in range(at_pull + c * n_places, at_pull + (c + 1) * n_places):
-            # pull ~ Exponential(mean exp(log typical)), on the log scale
-            log_ratio = x[j] - pull_mean - pull_sd * x[i]
-            ratio = math.exp(log_ratio)
-            total += log_ratio - ratio
-            gradient[j] += 1.0 - ratio
-            gradient[i] -= pull_sd * (1.0 - ratio)
-        i = at_half_life + c
-        total -= 0.5 * x[i] * x[i]
-        gradient[i] -= x[i] + life_sd * by_decay[c]
-        if fatigue:
-            ratio = math.exp(x[at_loss + c])
-            total += x[at_loss + c] - ratio
-            gradient[at_loss + c] += 1.0 - ratio
-    if appeal:
-        for i in range(at_appeal, len(x)):
-            total -= 0.5 * x[i] * x[i]
-            gradient[i] -= x[i]
-
-    # --- back to the coordinates of base hazards, their priors and Jacobian: see stage_density ---
-    for m in range(n_moves):
-        first = m * (n_segments + 2) if n_segments > 1 else m
-        x_tau = x[first + 1] if n_segments > 1 else 0.0
-        tau = math.exp(spread_mean + spread_sd * x_tau) if n_segments > 1 else 0.0
-        precision = rate_sd**-2
-        weighted = rate_sd**-2 * rate_mean
-        d_precision = 0.0
-        d_weighted = 0.0
-        for g in range(n_segments):
-            share = 1.0 / (1.0 + d.weight[g, m] * tau * tau)
-            p = d.weight[g, m] * share
-            dp = -2.0 * p * (1.0 - share)
-            precision += p
-            weighted += p * d.centre[g, m]
-            d_precision += dp
-            d_weighted += dp * d.centre[g, m]
-        mean = weighted / precision
-        scale = precision**-0.5
-        mu = mean + scale * x[first]
-        z = (mu - rate_mean) / rate_sd
-        total -= 0.5 * z * z
-        by_mu = -z / rate_sd
-        if n_segments == 1:
-            gradient[first] = scale * (by_mu + by_hazard[0, m])
-            continue
-        d_log_scale = -0.5 * d_precision / precision
-        mu_by_t = (d_weighted - mean * d_precision) / precision + x[first] * scale * d_log_scale
-        total += math.log(scale) - 0.5 * x_tau * x_tau
-        by_t = d_log_scale
-        for g in range(n_segments):
-            share = 1.0 / (1.0 + d.weight[g, m] * tau * tau)
-            sd = tau * math.sqrt(share)
-            x_g = x[first + 2 + g]
-            deviation = (log_hazard[g, m] - mu) / tau
-            total += 0.5 * math.log(share) - 0.5 * deviation * deviation
-            by_cell = by_hazard[g, m] - deviation / tau
-            gradient[first + 2 + g] = sd * by_cell
-            by_mu += share * by_cell + deviation / tau
-            by_t += by_cell * (-2.0 * share * (1.0 - share) * (mu - d.centre[g, m]) + sd * share * x_g)
-            by_t += deviation * deviation - 1.0 + share
-        gradient[first] = scale * by_mu
-        gradient[first + 1] = spread_sd * (by_t + by_mu * mu_by_t) - x_tau
-    return total, gradient

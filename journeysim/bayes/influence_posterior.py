@@ -12,8 +12,10 @@ import numpy as np
 from journeysim.bayes import netcdf
 from journeysim.bayes.arviz_versions import inference_object
 from journeysim.bayes.diagnostics import Diagnostics, rhat_and_ess
+from journeysim.bayes.hidden_draws import HiddenDraws
 from journeysim.bayes.intervals import shortest_from_zero
 from journeysim.bayes.stage_history_file import history_in, with_history
+from journeysim.customer_rows import CustomerRows
 from journeysim.errors import InputError
 from journeysim.influence_history import InfluenceHistory
 
@@ -55,6 +57,15 @@ _HISTORY: Final[Mapping[str, tuple[str, ...]]] = {
     "contact_cell": ("touch",),
     "contact_age": ("touch",),
 }
+_CUSTOMERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "weight": ("row",),
+    "segment": ("row",),
+    "days": ("row", "stage"),
+    "contacts": ("row", "channel"),
+    "forward": ("row",),
+    "exits": ("row",),
+    "first_move": ("row_bound",),
+}
 _WHOLE: Final = ("pushed", "cells", "moves_after_contact", "first_contact", "contact_cell")
 
 
@@ -79,6 +90,7 @@ class InfluencePosterior:
     priors : the settings of the model that was fitted
     seed, warmup : of the sampler
     versions : of the packages that made the draws
+    hidden : draws of hidden personas; base hazards are then those of the slowest one. None if there are none
     """
 
     history: InfluenceHistory
@@ -95,6 +107,7 @@ class InfluencePosterior:
     seed: int
     warmup: int
     versions: Mapping[str, str]
+    hidden: HiddenDraws | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -230,6 +243,13 @@ class InfluencePosterior:
             {name: (dims, getattr(self.history, name).astype(np.float64)) for name, dims in _HISTORY.items()}
         )
         provenance = {"priors": self.priors, "seed": self.seed, "warmup": self.warmup, "versions": self.versions}
+        if self.history.customers is not None:
+            everything = everything.assign(
+                {
+                    f"customer_{name}": (dims, getattr(self.history.customers, name).astype(np.float64))
+                    for name, dims in _CUSTOMERS.items()
+                }
+            )
         everything.attrs |= {"format": FORMAT, "provenance": json.dumps(provenance, default=dict)}
         netcdf.write(everything, path, overwrite=overwrite)
 
@@ -245,8 +265,18 @@ class InfluencePosterior:
         columns: dict[str, Any] = {
             name: netcdf.numbers(file[name]).astype(np.int64 if name in _WHOLE else np.float64) for name in _HISTORY
         }
+        customers = None
+        if "customer_weight" in file:
+            kept: dict[str, Any] = {name: netcdf.numbers(file[f"customer_{name}"]) for name in _CUSTOMERS}
+            kept |= {name: kept[name].astype(np.int64) for name in ("segment", "first_move")}
+            customers = CustomerRows(**kept)
+        history = InfluenceHistory(
+            stages=history_in(file), channels=netcdf.names(file["channel"]), customers=customers, **columns
+        )
+        met = np.broadcast_to(history.contacts.sum(axis=0) > 0, history.contacts.shape)
         return cls(
-            history=InfluenceHistory(stages=history_in(file), channels=netcdf.names(file["channel"]), **columns),
+            history=history,
+            hidden=HiddenDraws.in_file(file, met) if "persona_share" in file else None,
             **{at: netcdf.numbers(file[name]) if name in file else None for name, at in _FIELDS.items()},  # type: ignore[arg-type]
             diverging=file["diverging"].to_numpy().astype(np.bool_),
             **json.loads(file.attrs["provenance"]),
@@ -256,15 +286,17 @@ class InfluencePosterior:
         import xarray as xr
 
         drawn = {name: getattr(self, at) for name, at in _FIELDS.items()}
-        return xr.Dataset(
-            {name: (("chain", "draw", *_DIMS[name]), draws) for name, draws in drawn.items() if draws is not None},
-            coords={
+        hidden = xr.Dataset() if self.hidden is None else self.hidden.to_dataset()
+        return hidden.assign(
+            {name: (("chain", "draw", *_DIMS[name]), draws) for name, draws in drawn.items() if draws is not None}
+        ).assign_coords(
+            {
                 "segment": list(self.segments),
                 "origin": ("move", [origin for origin, _ in self.moves]),
                 "target": ("move", [target for _, target in self.moves]),
                 "channel": list(self.channels),
                 "place": list(self.pushed_stages),
-            },
+            }
         )
 
     def _sample_stats(self) -> xr.Dataset:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from journeysim.bayes.hidden_choice import choose_hidden_personas
 from journeysim.bayes.influence import InfluenceModel
 from journeysim.bayes.influence_causes import chosen_draws
 from journeysim.errors import InputError
@@ -52,6 +53,11 @@ class Twin:
         """The G segment names."""
         return self.posterior.segments
 
+    @property
+    def hidden_personas(self) -> int:
+        """How many personas each of its worlds has; 1: customers of a segment are alike."""
+        return 1 if self.posterior.hidden is None else self.posterior.hidden.n_personas
+
     def worlds(self, n: int, *, seed: int) -> tuple[list[dict[str, World]], FloatArray]:
         """As `worlds_from`."""
         return worlds_from(self.posterior, self.ingredients, n, seed=seed)
@@ -64,6 +70,7 @@ def fit_world(
     by: str | None = None,
     pushes_to: Mapping[str, str] | None = None,
     model: InfluenceModel | None = None,
+    hidden_personas: int | Literal["auto"] | None = None,
     **sampler: Any,
 ) -> Twin:
     """Fit the twin of a log.
@@ -73,6 +80,8 @@ def fit_world(
     by : column of `log.customers` to split by; None for one segment, `all`
     pushes_to : as in `to_influence_history`
     model : priors and switches of the influence model
+    hidden_personas : classes of customers that no column names, see `InfluenceModel`; "auto" for 1 or 2, whichever
+        `choose_hidden_personas` finds; by default what `model` says, or "auto" without a model
     sampler : draws, warmup, chains, progress, as in `InfluenceModel.fit`
 
     Raises
@@ -81,7 +90,15 @@ def fit_world(
     """
     stays = to_stays(log, by=by)
     ingredients = to_ingredients(log, stays, by=by)
-    posterior = (model or InfluenceModel()).fit(influence_history(stays, pushes_to=pushes_to), seed=seed, **sampler)
+    if hidden_personas is None:
+        hidden_personas = "auto" if model is None else model.hidden_personas
+    history = influence_history(stays, pushes_to=pushes_to, customers=hidden_personas != 1)
+    model = model or InfluenceModel()
+    if hidden_personas == "auto":
+        hidden_personas = choose_hidden_personas(history, model=model).best
+    if hidden_personas == 1:
+        history = replace(history, customers=None)
+    posterior = replace(model, hidden_personas=hidden_personas).fit(history, seed=seed, **sampler)
     posterior.require_converged()
     return Twin(posterior, ingredients)
 
@@ -98,8 +115,9 @@ def worlds_from(
         basket             log-normal, its logarithm with Jeffreys' prior, one standard deviation for all segments
         shares, starts     Dirichlet with half a customer as prior
 
-    A world holds one persona, the segment. Where journeys start in other stages than the first, a stage `start` is put
-    before all others, and left within seconds. Stages that nobody ever reached are left out.
+    A world holds one persona, the segment, or its hidden personas, whose rates of contacts are drawn with the influence
+    model. Where journeys start in other stages than the first, a stage `start` is put before all others, and left
+    within seconds. Stages that nobody ever reached are left out.
 
     Raises
     ------
@@ -111,11 +129,16 @@ def worlds_from(
     rng = np.random.default_rng(seed)
     history = posterior.history
     shares = rng.dirichlet(history.stages.starts.sum(axis=1) + 0.5, size=n)
-    rates = _rates(history.contacts, history.stages.exposure_days, n, rng)
+    chosen = chosen_draws(posterior, n)
+    if (hidden := posterior.hidden) is None:
+        rates = _rates(history.contacts, history.stages.exposure_days, n, rng)
+    else:
+        # reach is 1 for the persona that meets a channel most: see `_Builder.personas`
+        rates = hidden.rate[chosen] * hidden.reach[chosen].max(axis=1)[:, None, None, :]
     medians, log_sd = _baskets(ingredients, n, rng)
     builder = _Builder(posterior, ingredients)
     worlds = []
-    for i, draw in enumerate(chosen_draws(posterior, n)):
+    for i, draw in enumerate(chosen):
         starts = [rng.dirichlet(builder.starts[g] + 0.5) for g in range(len(posterior.segments))]
         worlds.append(
             {
@@ -174,12 +197,15 @@ class _Builder:
         appealing = product_of(posterior.pull[draw]) * posterior.appeal[draw][g][:, None]
         pull = np.minimum(-np.expm1(-influence(appealing)), LARGEST_PULL)  # (C, P)
         at = {name: counts.stages.index(name) for name in self.stages}
+        personas, pace, patience = self.personas(draw, g)
+        times = {"forward": pace, "back": 1.0, "exit": 1 / patience}
+        hazards = posterior.hazards[draw, g] * [times[way] for way in counts.directions]
         stages = []
         if self.first is not None:
             there = {name: STARTS_PER_DAY * float(p) for name, p in zip(self.begin, starts, strict=True)}
             stages.append(Stage(name=self.first, moves_per_day=there))
         for name, s in at.items():
-            ways = {to: float(posterior.hazards[draw, g, m]) for m, (o, to) in enumerate(counts.moves) if o == name}
+            ways = {to: float(hazards[m]) for m, (o, to) in enumerate(counts.moves) if o == name}
             pushed = counts.moves[history.pushed[s]][1] if history.pushed[s] >= 0 else None
             purchase = name in counts.purchase_stages
             stages.append(Stage(name=name, moves_per_day=ways, pushes_to=pushed, purchase=purchase))
@@ -199,7 +225,29 @@ class _Builder:
             currency=x.currency,
             stages=tuple(stages),
             channels=tuple(channels),
-            personas=(Persona(name=posterior.segments[g], share=1.0),),
+            personas=personas,
             basket=Basket(median=median, log_sd=log_sd),
             horizon_days=x.days,
         )
+
+    def personas(self, draw: int, g: int) -> tuple[tuple[Persona, ...], float, float]:
+        """Of a segment; and pace and patience that its base hazards must have.
+
+        Multipliers of a world end at 100 and those of the model nowhere, so here they are ratios to the largest.
+        """
+        name, hidden = self.posterior.segments[g], self.posterior.hidden
+        if hidden is None:
+            return (Persona(name=name, share=1.0),), 1.0, 1.0
+        share, reach = hidden.share[draw, g], hidden.reach[draw]
+        pace, patience = hidden.pace[draw], hidden.patience[draw]
+        personas = tuple(
+            Persona(
+                name=f"{name[:70]} {k + 1}",
+                share=float(share[k] / share.sum()),
+                pace=float(pace[k] / pace.max()),
+                patience=float(patience[k] / patience.max()),
+                reach=dict(zip(self.posterior.channels, (reach[k] / reach.max(axis=0)).tolist(), strict=True)),
+            )
+            for k in range(hidden.n_personas)
+        )
+        return personas, float(pace.max()), float(patience.max())

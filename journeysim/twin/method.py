@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from journeysim.attribution.base import Attribution
 from journeysim.attribution.uncertainty import UncertainAttribution
 from journeysim.errors import InputError
 from journeysim.twin.effects import twin_attribution
+from journeysim.twin.fit import fit_world
 
 if TYPE_CHECKING:
     from journeysim.events import EventLog
@@ -23,10 +24,12 @@ class DigitalTwin:
     Attributes
     ----------
     by : attribute of customers that splits them into segments; None for one segment
+    hidden_personas : as in `fit_world`
     n_worlds, n_customers, seed : as in `twin_attribution`
     """
 
     by: str | None = None
+    hidden_personas: int | Literal["auto"] = "auto"
     n_worlds: int = 100
     n_customers: int = 20_000
     seed: int = 1
@@ -36,9 +39,11 @@ class DigitalTwin:
 
         Raises
         ------
-        InputError : no channel has an effect above 0 in some world, or as `twin_attribution`
+        InputError : no channel has an effect above 0 in some world, or as `fit_world` and
+            `twin_attribution`
         """
-        found = twin_attribution(log, seed=self.seed, n_worlds=self.n_worlds, n_customers=self.n_customers, by=self.by)
+        twin = fit_world(log, seed=self.seed, by=self.by, hidden_personas=self.hidden_personas)
+        found = twin_attribution(twin, seed=self.seed, n_worlds=self.n_worlds, n_customers=self.n_customers)
         positive = np.maximum(found.effect, 0.0)
         total = positive.sum(axis=1, keepdims=True)
         if not (total > 0).all():
@@ -52,7 +57,7 @@ class DigitalTwin:
             channels=found.channels,
             conversions=found.share * found.n_converted,
             value=no_value,
-            notes=found.notes,
+            notes=(*found.notes, f"Hidden personas in the twin: {twin.hidden_personas}."),
         )
         share = positive / total
         return UncertainAttribution(
