@@ -1,0 +1,84 @@
+"""Every posterior in ArviZ's own groups, so that ArviZ's functions and plots work on all of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from journeysim.bayes.arviz_versions import inference_object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float64]
+    BoolArray = NDArray[np.bool_]
+
+
+class Replications(NamedTuple):
+    """What was observed, and what the model would have produced in its place.
+
+    Attributes
+    ----------
+    name : of what was observed
+    dims : of `observed`, whose shape is (...)
+    again : (C, D, ...) produced from C chains of D draws: all of the posterior's, or fewer, evenly spaced
+    coords : labels of dims that the posterior does not have
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    observed: NDArray[Any]
+    again: NDArray[Any]
+    coords: Mapping[str, NDArray[Any]] = {}
+
+
+def arviz_object(
+    draws: xr.Dataset,
+    stats: xr.Dataset,
+    *,
+    replications: Replications | None = None,
+    log_likelihood: FloatArray | None = None,
+) -> Any:
+    """`InferenceData` (ArviZ 0.x) or `DataTree` (1.x) of what there is.
+
+    Parameters
+    ----------
+    draws : dimensions chain, draw and more; moves, which have an origin and a target, are labelled by both
+    stats : `sample_stats`
+    replications : groups posterior_predictive and observed_data
+    log_likelihood : (C, D, n) of each observation
+    """
+    import xarray as xr
+
+    groups = {"posterior": _labelled(draws), "sample_stats": stats}
+    if replications is not None:
+        name, dims, observed, again, coords = replications
+        known = {**{dim: draws[dim] for dim in dims if dim in draws.coords}, **coords}
+        if "move" in dims:
+            known |= {of: draws[of] for of in ("origin", "target")}
+        for group, data in {
+            "posterior_predictive": (("chain", "draw", *dims), again),
+            "observed_data": (dims, observed),
+        }.items():
+            groups[group] = _labelled(xr.Dataset({name: data}, coords=known))
+    if log_likelihood is not None:
+        groups["log_likelihood"] = xr.Dataset({"customers": (("chain", "draw", "customer"), log_likelihood)})
+    return inference_object(groups)
+
+
+def sample_stats(diverging: BoolArray, energy: FloatArray | None) -> xr.Dataset:
+    """(C, D) whether the transition to each draw diverged, and its energy where it was kept, by ArviZ's names."""
+    import xarray as xr
+
+    found = {"diverging": diverging} if energy is None else {"diverging": diverging, "energy": energy}
+    return xr.Dataset({name: (("chain", "draw"), values) for name, values in found.items()})
+
+
+def _labelled(dataset: xr.Dataset) -> xr.Dataset:
+    if "origin" not in dataset.coords:
+        return dataset
+    moves = zip(dataset["origin"].values, dataset["target"].values, strict=True)
+    return dataset.assign_coords(move=[f"{origin} -> {target}" for origin, target in moves])
