@@ -32,7 +32,9 @@ def no_seasons(world: World) -> World:
 
 def no_talk(world: World) -> World:
     """Nobody refers anybody."""
-    return world.model_copy(update={"word_of_mouth": None})
+    if world.word_of_mouth is None:
+        return world
+    return world.model_copy(update={"word_of_mouth": world.word_of_mouth.model_copy(update={"referrals_per_day": 0.0})})
 
 
 def no_pain(world: World) -> World:
