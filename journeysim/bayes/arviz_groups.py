@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from journeysim.bayes.arviz_versions import inference_object
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     import numpy as np
     import xarray as xr
@@ -23,16 +23,16 @@ class Replications(NamedTuple):
     Attributes
     ----------
     name : of what was observed
-    dims : of `observed`, whose shape is (...)
-    again : (C, D, ...) produced from C chains of D draws: all of the posterior's, or fewer, evenly spaced
-    coords : labels of dims that the posterior does not have
+    of : what there is one of: a customer, a move of a segment
+    labels, observed : (n,) of these; several dimensions are more than some of ArviZ's plots can take
+    again : (C, D, n) produced from C chains of D draws: all of the posterior's, or fewer, evenly spaced
     """
 
     name: str
-    dims: tuple[str, ...]
+    of: str
+    labels: Sequence[Any]
     observed: NDArray[Any]
     again: NDArray[Any]
-    coords: Mapping[str, NDArray[Any]] = {}
 
 
 def arviz_object(
@@ -55,18 +55,13 @@ def arviz_object(
 
     groups = {"posterior": _labelled(draws), "sample_stats": stats}
     if replications is not None:
-        name, dims, observed, again, coords = replications
-        known = {**{dim: draws[dim] for dim in dims if dim in draws.coords}, **coords}
-        if "move" in dims:
-            known |= {of: draws[of] for of in ("origin", "target")}
-        for group, data in {
-            "posterior_predictive": (("chain", "draw", *dims), again),
-            "observed_data": (dims, observed),
-        }.items():
-            groups[group] = _labelled(xr.Dataset({name: data}, coords=known))
+        name, of, labels, observed, again = replications
+        coords = {of: list(labels)}
+        groups["posterior_predictive"] = xr.Dataset({name: (("chain", "draw", of), again)}, coords=coords)
+        groups["observed_data"] = xr.Dataset({name: (of, observed)}, coords=coords)
     if log_likelihood is not None:
         groups["log_likelihood"] = xr.Dataset({"customers": (("chain", "draw", "customer"), log_likelihood)})
-    return inference_object(groups)
+    return inference_object({group: _numbered(data) for group, data in groups.items()})
 
 
 def sample_stats(diverging: BoolArray, energy: FloatArray | None) -> xr.Dataset:
@@ -75,6 +70,11 @@ def sample_stats(diverging: BoolArray, energy: FloatArray | None) -> xr.Dataset:
 
     found = {"diverging": diverging} if energy is None else {"diverging": diverging, "energy": energy}
     return xr.Dataset({name: (("chain", "draw"), values) for name, values in found.items()})
+
+
+def _numbered(dataset: xr.Dataset) -> xr.Dataset:
+    """With coordinates of chain and draw: some plots of ArviZ tell chains apart by them."""
+    return dataset.assign_coords({dim: range(dataset.sizes[dim]) for dim in ("chain", "draw") if dim in dataset.dims})
 
 
 def _labelled(dataset: xr.Dataset) -> xr.Dataset:

@@ -237,7 +237,10 @@ class Posterior:
         """
         again = None
         if not self.seen_at_visits:
-            again = Replications("moves made", ("segment", "move"), self.history.counts, moves_again(self))
+            labels = [f"{segment}: {a} -> {b}" for segment in self.segments for a, b in self.moves]
+            again = Replications(
+                "moves made", "move of segment", labels, self.history.counts.ravel(), moves_again(self)
+            )
         return arviz_object(self._draws(), sample_stats(self.diverging, self.energy), replications=again)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:

@@ -165,7 +165,7 @@ def waiting_time_pit(posterior: Posterior, log: EventLog, *, by: str | None = No
 
 
 def moves_again(posterior: Posterior) -> FloatArray:
-    """(C, D, G, M) moves drawn again from each draw in the days at risk of its own history, summed over cells.
+    """(C, D, G * M) moves drawn again from each draw in the days at risk of its own history, summed over cells.
 
     The random numbers are those of the seed of the fit.
     """
@@ -173,7 +173,7 @@ def moves_again(posterior: Posterior) -> FloatArray:
     hazards = hazards_in(posterior, posterior.history, np.arange(by_chain.shape[0] * by_chain.shape[1]))
     expected = np.einsum("ngbzm,gbzm->ngm", hazards, cells.exposure_days[..., posterior.history.origins])
     again = np.random.default_rng([posterior.seed, 1]).poisson(expected)
-    return np.asarray(again.reshape(by_chain.shape), dtype=np.float64)
+    return np.asarray(again.reshape(*by_chain.shape[:2], -1), dtype=np.float64)
 
 
 def hazards_in(posterior: Posterior, history: StageHistory, chosen: IntArray) -> FloatArray:

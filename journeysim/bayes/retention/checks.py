@@ -241,11 +241,12 @@ def replications(posterior: PurchasePosterior | ChurnPosterior, draws: int = 400
         fewer = int(np.clip(MOST_NUMBERS / 10 / history.n_customers, 4, draws))
         bought = _as_new(posterior, posterior.seed, fewer)
         again = np.array([np.bincount(who, minlength=history.n_customers) for who, _ in bought])[None]
-        coords = {"customer": history.customers}
-        return Replications("repeat purchases", ("customer",), history.frequency, again, coords)
-    left = _by_segment(posterior) @ posterior.history.left
-    renewals = {"renewal": np.arange(posterior.history.n_renewals) + 1}
-    return Replications("left", ("segment", "renewal"), left, _lost_again(posterior, posterior.seed)[None], renewals)
+        return Replications("repeat purchases", "customer", history.customers.tolist(), history.frequency, again)
+    left = (_by_segment(posterior) @ posterior.history.left).ravel()
+    renewals = range(1, posterior.history.n_renewals + 1)
+    labels = [f"{segment}: renewal {renewal}" for segment in posterior.segments for renewal in renewals]
+    again = _lost_again(posterior, posterior.seed).reshape(1, -1, len(left))
+    return Replications("customers who left", "renewal of segment", labels, left, again)
 
 
 def customer_log_likelihood(posterior: PurchasePosterior | ChurnPosterior) -> FloatArray:
