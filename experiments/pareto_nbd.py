@@ -66,7 +66,6 @@ def main():
     history = to_purchase_history(log, until=UNTIL, merge_same_day=True)
     later = to_purchase_history(log, until=datetime(1998, 6, 30), merge_same_day=True)
     x, t_x, age = history.frequency, history.recency, history.age
-    print("unit", history.unit, "customers", history.n_customers)
 
     line, value = best(lambda line: pareto_nbd(line, x, t_x, age)[0].sum())
     r, alpha, s, beta = np.exp(line)
