@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from journeysim.bayes.arviz_versions import inference_object
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     import xarray as xr
     from numpy.typing import NDArray
 
@@ -57,6 +58,8 @@ def arviz_object(
     if replications is not None:
         name, of, labels, observed, again = replications
         coords = {of: list(labels)}
+        if (observed == np.round(observed)).all():  # ArviZ smooths what is not an integer
+            observed, again = observed.astype(np.int64), again.astype(np.int64)
         groups["posterior_predictive"] = xr.Dataset({name: (("chain", "draw", of), again)}, coords=coords)
         groups["observed_data"] = xr.Dataset({name: (of, observed)}, coords=coords)
     if log_likelihood is not None:
