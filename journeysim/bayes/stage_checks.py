@@ -164,16 +164,19 @@ def waiting_time_pit(posterior: Posterior, log: EventLog, *, by: str | None = No
     return np.asarray(np.where(moved, left, left + u * (1.0 - left)))
 
 
-def moves_again(posterior: Posterior) -> FloatArray:
-    """(C, D, G * M) moves drawn again from each draw in the days at risk of its own history, summed over cells.
+def moves_again(posterior: Posterior, draws: int = 1000) -> FloatArray:
+    """(C, D, G * M) moves drawn again in the days at risk of the fitted history, summed over cells.
 
-    The random numbers are those of the seed of the fit.
+    From evenly spaced draws of each chain, `draws` in all; the random numbers are those of the seed of the fit.
     """
     cells, by_chain = posterior.history.cells, posterior.hazards_by_chain
-    hazards = hazards_in(posterior, posterior.history, np.arange(by_chain.shape[0] * by_chain.shape[1]))
+    n_chains, n_draws = by_chain.shape[:2]
+    kept = evenly(n_draws, max(1, draws // n_chains))
+    chosen = (n_draws * np.arange(n_chains)[:, None] + kept).ravel()
+    hazards = hazards_in(posterior, posterior.history, chosen)
     expected = np.einsum("ngbzm,gbzm->ngm", hazards, cells.exposure_days[..., posterior.history.origins])
     again = np.random.default_rng([posterior.seed, 1]).poisson(expected)
-    return np.asarray(again.reshape(*by_chain.shape[:2], -1), dtype=np.float64)
+    return np.asarray(again.reshape(n_chains, len(kept), -1), dtype=np.float64)
 
 
 def hazards_in(posterior: Posterior, history: StageHistory, chosen: IntArray) -> FloatArray:
