@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         forecast,
         forecast_worlds,
         gains_over_time,
+        gains_over_time_of_worlds,
     )
     from journeysim.influence_history import InfluenceHistory, to_influence_history
     from journeysim.interop import journeys_from_paths, read_paths
@@ -169,6 +170,7 @@ _HOMES = {
         "forecast",
         "forecast_worlds",
         "gains_over_time",
+        "gains_over_time_of_worlds",
     ),
     "influence_history": (
         "InfluenceHistory",
@@ -323,6 +325,7 @@ __all__ = [
     "forecast",
     "forecast_worlds",
     "gains_over_time",
+    "gains_over_time_of_worlds",
     "improve_stage",
     "incremental_effects",
     "journeys_between",

@@ -11,7 +11,16 @@ from test_forecast_money import assert_z
 from test_forecasts import DAYS, DRAWS
 
 from journeysim import InputError, improve_stage
-from journeysim.forecasts import Cost, Forecast, Measures, choose_within_budget, decide, forecast, forecast_worlds
+from journeysim.forecasts import (
+    Cost,
+    Forecast,
+    Measures,
+    choose_within_budget,
+    decide,
+    forecast,
+    forecast_worlds,
+    gains_over_time_of_worlds,
+)
 from journeysim.forecasts import decisions as module
 from journeysim.spec import World
 
@@ -123,6 +132,42 @@ def test_simulated_worlds_agree_with_closed_forms_and_tell_noise_apart():
     assert max(map(len, str(found).splitlines())) <= 80
 
 
+def test_simulated_purchases_and_discounted_value_agree_with_the_closed_form_at_every_day():
+    """A first purchase with hazard a, a loss with hazard 0.05; what comes at u is worth exp(-d u)."""
+    n, n_customers, days, yearly = 4, 4_000, np.linspace(0, 30, 7), 3.0
+    worlds, weights = [{"slow": world(1), "quick": world(2)}] * n, np.tile([0.25, 0.75], (n, 1))
+    plan = improve_stage("look", forward=1.5, name="plan")
+    ask = {"n_customers": n_customers, "seed": 4, "yearly_discount": yearly}
+    found = forecast_worlds(worlds, weights, [plan], conversion_days=20, retention_days=10, **ask)
+    gains = gains_over_time_of_worlds(worlds, weights, [plan], days, **ask)
+
+    def expected(times, discount):
+        a, gone = np.array([0.05, 0.1]) * times, 0.05 + discount
+        return a / (a + gone) * (1 - np.exp(-np.outer(days, a + gone))) @ [0.25, 0.75]
+
+    value = 10 * np.exp(0.5**2 / 2)
+    for measure, discount, worth in (
+        ("purchases", 0.0, 1.0),
+        ("revenue", 0.0, value),
+        ("clv", np.log1p(yearly) / 365, value),
+    ):
+        truth = worth * (expected(1.5, discount) - expected(1.0, discount))
+        simulated = gains.gains["plan", measure].mean(axis=0)
+        assert simulated[0] == 0
+        error = found.noise["plan", measure] / n**0.5
+        assert_z(simulated[-1] - truth[-1], error)
+        assert_z(found.difference("plan", measure).mean() - truth[-1], error)
+        assert found.difference("plan", measure).mean() == pytest.approx(simulated[-1])
+        assert (np.abs(simulated - truth) <= 6 * error).all()  # gains by earlier days are less noisy
+        assert not np.abs(simulated[1] - truth[2]) <= 6 * error  # a day off would be found out
+    assert gains.gains["plan", "conversion"].mean(axis=0) == pytest.approx(
+        gains.gains["plan", "purchases"].mean(axis=0)
+    )
+    # all draws are the same world: what spread there is, is noise, and is nearly all taken off
+    raw = found.changed[0].of("purchases") - found.baseline.of("purchases")
+    assert gains.gains["plan", "purchases"][:, -1].std() < raw.std()
+
+
 def test_worlds_that_do_not_fit_are_refused():
     draw = {"a": world(1)}
     ask = {"n_customers": 50, "seed": 1, **DAYS}
@@ -135,6 +180,13 @@ def test_worlds_that_do_not_fit_are_refused():
         forecast_worlds([draw, {"b": world(1)}], np.ones((2, 1)), plan, **ask)
     with pytest.raises(InputError, match="no scenario"):
         forecast_worlds([draw, draw], np.ones((2, 1)), [], **ask)
+    with pytest.raises(InputError, match="yearly_discount is -1"):
+        forecast_worlds([draw, draw], np.ones((2, 1)), plan, yearly_discount=-1, **ask)
+    size = {"n_customers": 50, "seed": 1}
+    with pytest.raises(InputError, match="linspace"):
+        gains_over_time_of_worlds([draw, draw], np.ones((2, 1)), plan, np.array([1.0, 2]), **size)
+    with pytest.raises(InputError, match="two draws"):
+        gains_over_time_of_worlds([draw], np.ones((1, 1)), plan, np.array([0.0, 2]), **size)
 
 
 def test_charts_show_what_the_tables_hold():

@@ -1,15 +1,19 @@
-"""Do the intervals of the influence model hold the truth as often as they say?
+"""Do the intervals of the influence model hold the truth as often as they say, and are the ranks of truths uniform?
 
 Truths drawn from the prior (simulation-based calibration, Talts et al. 2018) are exact for any size of log: customers
 come from a simulator of their own (`influence_stays`). One fixed world comes from the package's simulator. The number
 of intervals that hold the truth is binomial, so that each test fails by luck at a stated rate, with any seed.
+
+    python tests/test_influence_calibration.py          prints the table of docs/influence-model.md
 """
 
 from dataclasses import asdict, replace
+from functools import cache
 
 import numpy as np
 import pytest
 from influence_stays import CHANNELS, MOVES, Truth, known_world, simulate_log
+from ranks import assert_uniform, in_bins, rank_of
 from scipy import stats
 
 from journeysim import InfluenceModel, simulate, to_influence_history
@@ -60,9 +64,12 @@ def quantities(hazards, pull, half_life, fatigue, appeal):
     }
 
 
-def hits(truths, *, model, seed, days_factor=1.0, n_customers=250):
-    """Name -> (R, 2) whether the 50% and 90% intervals held the truth; `days_factor` falsifies the days at risk."""
-    held, seeds = {}, np.random.SeedSequence(seed).spawn(len(truths))
+def ranks_and_hits(truths, *, model, seed, days_factor=1.0, n_customers=250):
+    """Name -> (R,) ranks of the truth, and (R, 2) whether the 50% and 90% intervals held it.
+
+    `days_factor` falsifies the days at risk.
+    """
+    ranks, held, seeds = {}, {}, np.random.SeedSequence(seed).spawn(len(truths))
     for i, (truth, seed_i) in enumerate(zip(truths, seeds, strict=True)):
         rng = np.random.default_rng(seed_i)
         log = simulate_log(truth, n_customers=n_customers, horizon_days=40, contacts_per_day=0.15, rng=rng)
@@ -81,8 +88,15 @@ def hits(truths, *, model, seed, days_factor=1.0, n_customers=250):
             posterior.appeal[..., order],
         )
         for name, value in quantities(**asdict(truth)).items():
+            ranks.setdefault(name, []).append(rank_of(value, draws[name]))
             held.setdefault(name, []).append([holds(draws[name], value, level, name) for level in (0.5, 0.9)])
-    return {name: np.array(rows) for name, rows in held.items()}
+    return {name: np.array(of) for name, of in ranks.items()}, {name: np.array(rows) for name, rows in held.items()}
+
+
+@cache
+def from_the_model():
+    """Ranks and hits of truths from the prior of the model that is fitted."""
+    return ranks_and_hits(list(from_the_prior(N_REPETITIONS, 11)), model=PRIOR, seed=1)
 
 
 def holds(draws, value, level, name):
@@ -107,8 +121,14 @@ def assert_coverage(held, *, least=N_REPETITIONS // 2, slack=0.02):
 
 @pytest.mark.slow
 def test_intervals_hold_truths_drawn_from_the_prior_at_their_stated_rate():
-    held = hits(list(from_the_prior(N_REPETITIONS, 11)), model=PRIOR, seed=1)
-    assert_coverage(held)
+    assert_coverage(from_the_model()[1])
+
+
+@pytest.mark.slow
+def test_ranks_of_truths_drawn_from_the_prior_are_uniform():
+    ranks = from_the_model()[0]
+    assert min(map(len, ranks.values())) >= N_REPETITIONS // 2
+    assert_uniform(ranks)
 
 
 @pytest.mark.slow
@@ -121,10 +141,15 @@ def test_intervals_hold_truths_drawn_from_the_prior_at_their_stated_rate():
 )
 def test_a_wrong_model_is_found_out(model, days_factor):
     """Negative controls, with half the repetitions, but larger logs: a half-life that is too long is a small fault."""
-    held = hits(list(from_the_prior(100, 12)), model=model, seed=2, days_factor=days_factor, n_customers=2500)
-    held.pop("half-life")
+    ranks, held = ranks_and_hits(
+        list(from_the_prior(100, 12)), model=model, seed=2, days_factor=days_factor, n_customers=2500
+    )
+    for found in (ranks, held):
+        found.pop("half-life")
     with pytest.raises(AssertionError, match="interval of"):
         assert_coverage(held, least=50)
+    with pytest.raises(AssertionError, match="ranks of"):
+        assert_uniform(ranks)
 
 
 @pytest.mark.slow
@@ -157,3 +182,11 @@ def test_intervals_hold_one_known_world_at_their_stated_rate():
         low, high = stats.binom.ppf(tail, N_REPETITIONS, 0.85), stats.binom.isf(tail, N_REPETITIONS, 0.95)
         assert low <= n_held, counts
         assert n_held <= high or name == "companion", counts
+
+
+if __name__ == "__main__":
+    ranks, held = from_the_model()
+    for name, rows in held.items():
+        p = stats.chisquare(in_bins(ranks[name])).pvalue
+        half, most = rows.mean(axis=0)
+        print(f"{name:30} 50%: {half:.1%}, 90%: {most:.1%} of {len(rows)}; ranks uniform, p {p:.3f}")  # noqa: T201

@@ -10,13 +10,13 @@ from functools import cache
 import numpy as np
 import pytest
 from known_customers import cohort_history, purchase_history
+from ranks import assert_uniform, in_bins, rank_of
 from scipy import stats
-from statistical import FALSE_ALARM, assert_counts
+from statistical import FALSE_ALARM
 
 from journeysim.bayes.retention import BetaGeoNBD, GammaGamma, Money, RetentionModel, ShiftedBetaGeometric
 
 N_REPETITIONS = 200
-N_RANKS = 100
 MODEL = RetentionModel(
     churn=ShiftedBetaGeometric(churn=(0.1, 0.5), concentration=(0.7, 7.0), segment_spread=(0.15, 0.8)),
     purchases=BetaGeoNBD(
@@ -72,7 +72,7 @@ def simulated(kind, truth, rng, age_factor):
 
 @cache
 def ranks_and_hits(kind, n=N_REPETITIONS, age_factor=1.0, seed=5):
-    """Name -> (n,) ranks among N_RANKS + 1, and (n,) whether the central 90% interval held the truth."""
+    """Name -> (n,) ranks, and (n,) whether the central 90% interval held the truth."""
     seeds = np.random.SeedSequence([seed, len(kind)]).spawn(n)
     ranks, hits = {}, {}
     for i, own in enumerate(seeds):
@@ -81,23 +81,10 @@ def ranks_and_hits(kind, n=N_REPETITIONS, age_factor=1.0, seed=5):
         posterior = MODEL.fit(simulated(kind, truth, rng, age_factor), seed=i, draws=400, warmup=300, chains=2)
         true = quantities(truth)
         for name, draws in quantities(posterior).items():
-            chosen = draws[np.linspace(0, len(draws) - 1, N_RANKS).astype(int)]
-            ranks.setdefault(name, []).append(int((chosen < true[name][0]).sum()))
+            ranks.setdefault(name, []).append(rank_of(true[name][0], draws))
             low, high = np.quantile(draws, [0.05, 0.95])
             hits.setdefault(name, []).append(bool(low <= true[name][0] <= high))
     return {name: np.array(of) for name, of in ranks.items()}, {name: np.array(of) for name, of in hits.items()}
-
-
-def assert_uniform(ranks):
-    """Chi-square over ten bins of ranks, all quantities together at the stated false-alarm rate."""
-    bins = np.array_split(np.arange(N_RANKS + 1), 10)
-    shares = [len(part) / (N_RANKS + 1) for part in bins]
-    for name, found in ranks.items():
-        counts = [int(np.isin(found, part).sum()) for part in bins]
-        try:
-            assert_counts(counts, shares, false_alarm=FALSE_ALARM / len(ranks))
-        except AssertionError as error:
-            raise AssertionError(f"ranks of {name}: {error}") from None
 
 
 @pytest.mark.slow
@@ -128,5 +115,5 @@ if __name__ == "__main__":  # the table of the docs: python tests/test_retention
     for kind in sys.argv[1:] or ["contract", "no contract"]:
         ranks, hits = ranks_and_hits(kind)
         for name, held in hits.items():
-            z = np.abs(ranks[name] / N_RANKS - 0.5).mean()
-            print(f"{kind:12} {name:28} held {held.mean():.1%} of {len(held)}; mean |rank - 1/2| {z:.3f} (0.25)")  # noqa: T201
+            p = stats.chisquare(in_bins(ranks[name])).pvalue
+            print(f"{kind:12} {name:28} held {held.mean():.1%} of {len(held)}; ranks uniform, p {p:.3f}")  # noqa: T201

@@ -14,9 +14,10 @@ from functools import cache
 import numpy as np
 import pytest
 from chains import MOVES, STAGES, simulate_history
+from ranks import assert_uniform, in_bins, rank_of
 from scipy import stats
 from scipy.linalg import expm
-from statistical import FALSE_ALARM, assert_counts
+from statistical import FALSE_ALARM
 
 from journeysim.bayes import StageModel
 from journeysim.forecasts import forecast
@@ -25,7 +26,6 @@ from journeysim.scenario import improve_stage
 from journeysim.stage_cells import Cells
 
 N_REPETITIONS = 200
-N_RANKS = 99
 NARROW = StageModel(
     typical_days=10, typical_days_within=4, segment_spread_within=2.5, bin_factor_within=2, covariate_factor_within=2
 )
@@ -142,7 +142,7 @@ def quantities(posterior):
 
 @cache
 def ranks_and_hits(kind, n=N_REPETITIONS, days_factor=1.0, seed=6):
-    """Name -> (n,) ranks among N_RANKS draws, and (n,) whether the central 90% interval held the truth.
+    """Name -> (n,) ranks, and (n,) whether the central 90% interval held the truth.
 
     `days_factor` falsifies the days at risk.
     """
@@ -157,21 +157,10 @@ def ranks_and_hits(kind, n=N_REPETITIONS, days_factor=1.0, seed=6):
             history = with_counts(history, replace(cells, exposure_days=cells.exposure_days * days_factor))
         posterior = model.fit(history, seed=i, draws=250, warmup=300, chains=2)
         for name, draws in quantities(posterior).items():
-            chosen = draws[np.linspace(0, len(draws) - 1, N_RANKS).astype(int)]
-            ranks.setdefault(name, []).append(int((chosen < true[name][i]).sum()))
+            ranks.setdefault(name, []).append(rank_of(true[name][i], draws))
             low, high = np.quantile(draws, [0.05, 0.95])
             hits.setdefault(name, []).append(bool(low <= true[name][i] <= high))
     return {name: np.array(of) for name, of in ranks.items()}, {name: np.array(of) for name, of in hits.items()}
-
-
-def assert_uniform(ranks):
-    """Chi-square over ten bins of ranks, all quantities together at the stated false-alarm rate."""
-    for name, found in ranks.items():
-        counts = np.bincount(found // ((N_RANKS + 1) // 10), minlength=10)
-        try:
-            assert_counts(counts, np.full(10, 0.1), false_alarm=FALSE_ALARM / len(ranks))
-        except AssertionError as error:
-            raise AssertionError(f"ranks of {name}: {error}") from None
 
 
 every_kind = pytest.mark.parametrize("kind", MODELS)
@@ -206,5 +195,5 @@ if __name__ == "__main__":
     for kind in sys.argv[1:] or MODELS:
         ranks, hits = ranks_and_hits(kind)
         for name, held in hits.items():
-            p = stats.chisquare(np.bincount(ranks[name] // 10, minlength=10)).pvalue
+            p = stats.chisquare(in_bins(ranks[name])).pvalue
             print(f"{kind:10} {name:28} held {held.mean():.1%} of {len(held)}; ranks uniform, p {p:.3f}", flush=True)  # noqa: T201

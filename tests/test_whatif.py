@@ -135,7 +135,7 @@ def test_scores_of_surveys_are_no_revenue():
 def test_the_table_has_a_row_for_each_measure():
     changes = simulate_changes(SHOP, [drop_channel("ad"), change_price(times=2)], n_customers=200, seed=1, **DAYS)
     frame = changes_table(changes)
-    assert frame["measure"].to_list() == ["conversion", "retention", "revenue", "cost", "profit"] * 2
+    assert frame["measure"].to_list() == ["conversion", "retention", "purchases", "revenue", "cost", "profit"] * 2
     row = frame.filter(scenario="price x2", measure="revenue").row(0, named=True)
     assert row["changed"] == row["baseline"] + row["difference"]
     assert (row["difference"], row["standard_error"]) == (changes[1].revenue, changes[1].revenue_error)

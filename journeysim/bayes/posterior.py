@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from journeysim.bayes import netcdf
-from journeysim.bayes.arviz_versions import inference_object
+from journeysim.bayes.arviz_groups import Replications, arviz_object, sample_stats
 from journeysim.bayes.diagnostics import Diagnostics, rhat_and_ess
+from journeysim.bayes.stage_checks import moves_again
 from journeysim.bayes.stage_effects import DIRECTIONS, Quantity, word
 from journeysim.bayes.stage_history_file import history_in, with_history
 from journeysim.errors import InputError
@@ -55,6 +56,7 @@ class Posterior:
     priors : the settings of the model that was fitted
     seed, warmup : of the sampler
     versions : of the packages that made the draws
+    energy : (C, D) of the sampler at each draw (Betancourt 2017); None where it was not kept
     """
 
     history: StageHistory
@@ -68,10 +70,12 @@ class Posterior:
     versions: Mapping[str, str]
     more: Mapping[str, Quantity] = field(default_factory=dict)
     seen_at_visits: bool = False
+    energy: FloatArray | None = None
 
     def __post_init__(self) -> None:
         further = (quantity.draws for quantity in self.more.values())
-        for draws in (self.hazards_by_chain, self.typical_by_chain, self.spread_by_chain, self.diverging, *further):
+        ours = (self.hazards_by_chain, self.typical_by_chain, self.spread_by_chain, self.diverging, self.energy)
+        for draws in (*ours, *further):
             if draws is not None:
                 draws.setflags(write=False)
 
@@ -224,8 +228,20 @@ class Posterior:
         )
 
     def to_arviz(self) -> Any:
-        """Draws and divergences as ArviZ's functions take them: `InferenceData`, or `DataTree` from ArviZ 1 on."""
-        return inference_object({"posterior": self._draws(), "sample_stats": self._sample_stats()})
+        """What ArviZ's functions and plots take: `InferenceData`, or `DataTree` from ArviZ 1 on.
+
+        Beside the draws and how they were made, moves are drawn again in the days at risk that were observed, as in
+        `check_stages` (group posterior_predictive; not where stages were seen at visits only). There is no
+        log_likelihood: leaving out a cell of counts is leaving out a thousand customers at once; see
+        `stage_comparison.compare`.
+        """
+        again = None
+        if not self.seen_at_visits:
+            labels = [f"{segment}: {a} -> {b}" for segment in self.segments for a, b in self.moves]
+            again = Replications(
+                "moves made", "move of segment", labels, self.history.counts.ravel(), moves_again(self)
+            )
+        return arviz_object(self._draws(), sample_stats(self.diverging, self.energy), replications=again)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write draws, history and provenance to one netCDF-3 file; it exists whole or not at all.
@@ -235,7 +251,7 @@ class Posterior:
         InputError : if the file exists and `overwrite` is False
         """
         history = self.history
-        everything = with_history(self._draws().merge(self._sample_stats()), history)
+        everything = with_history(self._draws().merge(sample_stats(self.diverging, self.energy)), history)
         if history.detail is not None:
             everything = everything.assign(
                 cell_count=(("segment", "bin", "combination", "move"), history.detail.counts),
@@ -282,6 +298,7 @@ class Posterior:
             typical_by_chain=netcdf.numbers(file["typical"]),
             spread_by_chain=netcdf.numbers(file["spread"]) if "spread" in file else None,
             diverging=file["diverging"].to_numpy().astype(np.bool_),
+            energy=netcdf.numbers(file["energy"]) if "energy" in file else None,
             more={
                 name: Quantity(tuple(dims), netcdf.numbers(file[name]))
                 for name, dims in json.loads(file.attrs["more"]).items()
@@ -316,8 +333,3 @@ class Posterior:
                 "target": ("move", [target for _, target in self.moves]),
             },
         )
-
-    def _sample_stats(self) -> xr.Dataset:
-        import xarray as xr
-
-        return xr.Dataset({"diverging": (("chain", "draw"), self.diverging)})

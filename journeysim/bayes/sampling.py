@@ -38,10 +38,11 @@ class Density(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """Points that NUTS drew: (C, D, n_dim), and (C, D) whether the transition to each diverged."""
+    """Points that NUTS drew: (C, D, n_dim), and (C, D) whether the transition to each diverged, and its energy."""
 
     points: FloatArray
     diverging: BoolArray
+    energy: FloatArray
 
 
 def sample(
@@ -88,6 +89,7 @@ def sample(
     return Draws(
         points=trace["posterior"]["point"].to_numpy(),
         diverging=trace["sample_stats"]["diverging"].to_numpy().astype(np.bool_),
+        energy=trace["sample_stats"]["energy"].to_numpy(),
     )
 
 

@@ -164,6 +164,21 @@ def waiting_time_pit(posterior: Posterior, log: EventLog, *, by: str | None = No
     return np.asarray(np.where(moved, left, left + u * (1.0 - left)))
 
 
+def moves_again(posterior: Posterior, draws: int = 1000) -> FloatArray:
+    """(C, D, G * M) moves drawn again in the days at risk of the fitted history, summed over cells.
+
+    From evenly spaced draws of each chain, `draws` in all; the random numbers are those of the seed of the fit.
+    """
+    cells, by_chain = posterior.history.cells, posterior.hazards_by_chain
+    n_chains, n_draws = by_chain.shape[:2]
+    kept = evenly(n_draws, max(1, draws // n_chains))
+    chosen = (n_draws * np.arange(n_chains)[:, None] + kept).ravel()
+    hazards = hazards_in(posterior, posterior.history, chosen)
+    expected = np.einsum("ngbzm,gbzm->ngm", hazards, cells.exposure_days[..., posterior.history.origins])
+    again = np.random.default_rng([posterior.seed, 1]).poisson(expected)
+    return np.asarray(again.reshape(n_chains, len(kept), -1), dtype=np.float64)
+
+
 def hazards_in(posterior: Posterior, history: StageHistory, chosen: IntArray) -> FloatArray:
     """(N, G, B, Z, M) hazards in the cells of a history that may be finer than the fitted one, of N chosen draws.
 

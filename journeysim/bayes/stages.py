@@ -110,6 +110,7 @@ class StageModel:
             spread_by_chain=scales[..., : len(history.moves)] if effects.segments.stop else None,
             more=effects.named(scales, shared, values),
             diverging=drawn.diverging,
+            energy=drawn.energy,
             priors=asdict(self),
             seed=seed,
             warmup=warmup,

@@ -117,6 +117,7 @@ def print_differences(
     labels = {
         "conversion": f"conversion, {conversion_days:g} days",
         "retention": f"retention, {retention_days:g} days",
+        "purchases": f"purchases a head, {total}",
         "revenue": f"revenue, {total}",
         "cost": f"cost of contacts, {total}",
         "profit": f"profit, {total}",
@@ -133,8 +134,8 @@ def print_differences(
     said = [
         f"{one.n_customers:,} customers in each version of the world. Conversion is the share of customers who "
         "purchase in time, retention the share of these who are still customers so long after the first purchase; both "
-        f"change in percentage points (pp). Money is {currency} per customer; profit is revenue minus the cost of "
-        "contacts (no goods, no wages)."
+        f"change in percentage points (pp). Money is {currency} per customer; profit is revenue minus the "
+        "cost of contacts (no goods, no wages)."
     ]
     coupled = [change for change in changes if change.n_independent < change.n_customers]
     if coupled:

@@ -5,6 +5,7 @@ from journeysim.forecasts.decisions import Cost, Decision, choose_within_budget,
 from journeysim.forecasts.over_time import GainsOverTime, gains_over_time
 from journeysim.forecasts.result import INTERVAL, Forecast, Measures, signed
 from journeysim.forecasts.simulated import forecast_worlds
+from journeysim.forecasts.simulated_over_time import gains_over_time_of_worlds
 
 __all__ = [
     "INTERVAL",
@@ -19,6 +20,7 @@ __all__ = [
     "forecast",
     "forecast_worlds",
     "gains_over_time",
+    "gains_over_time_of_worlds",
     "retention_curve",
     "signed",
 ]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
 
-MONEY = ("revenue", "cost", "profit")
+AMOUNTS = ("purchases", "revenue", "cost", "profit", "clv")
 
 
 def forecast_worlds(
@@ -32,6 +32,7 @@ def forecast_worlds(
     conversion_days: float,
     retention_days: float,
     seed: int,
+    yearly_discount: float = 0.0,
     on_progress: Callable[[int], None] | None = None,
 ) -> Forecast:
     """Simulate baseline and scenarios in every world of a posterior; the result is that of `forecast`.
@@ -39,14 +40,15 @@ def forecast_worlds(
     Within a draw and segment, baseline and scenarios are simulated on common random numbers; draws and segments are
     independent. The spread of differences between draws is what is not known plus Monte Carlo noise; the noise is
     estimated from the standard errors of the simulations, reported, and taken off (`Forecast.difference`). Segments
-    are simulated each by itself: nothing passes between them, neither word of mouth nor a queue at a desk. Money is
-    over conversion_days + retention_days.
+    are simulated each by itself: nothing passes between them, neither word of mouth nor a queue at a desk. Purchases
+    and money are over conversion_days + retention_days.
 
     Parameters
     ----------
     worlds : (N,) for each draw, the world of each of G segments, the same names in each draw
     weights : (N, G) shares of segments, in the order of the names
     n_customers : simulated per draw, segment and version of the world
+    yearly_discount : of clv, as in `forecast`
     on_progress : called with the number of draws that are finished
 
     Raises
@@ -55,21 +57,7 @@ def forecast_worlds(
     """
     from journeysim.simulation.whatif import simulate_changes
 
-    if len(worlds) < 2:
-        raise InputError(f"forecast_worlds needs two draws of a world at least, got {len(worlds)}.")
-    if not scenarios:
-        raise InputError("forecast_worlds: no scenario is given; pass one or more.")
-    segments = tuple(worlds[0])
-    if odd := [n for n, draw in enumerate(worlds) if tuple(draw) != segments]:
-        raise InputError(f"forecast_worlds: draw {odd[0]} has segments {', '.join(worlds[odd[0]])}, draw 0 others.")
-    shares = np.asarray(weights, dtype=np.float64)
-    if shares.shape != (len(worlds), len(segments)) or not (shares >= 0).all() or not (shares.sum(axis=1) > 0).all():
-        raise InputError(
-            f"forecast_worlds: weights have shape {shares.shape}; they must be {len(worlds)} draws x {len(segments)} "
-            "segments of shares >= 0 with a positive sum."
-        )
-    shares = shares / shares.sum(axis=1, keepdims=True)
-    seeds = np.random.SeedSequence(seed).generate_state(len(worlds) * len(segments)).reshape(shares.shape)
+    segments, shares, seeds = draws_of_worlds(worlds, weights, scenarios, seed)
     found: list[list[list[SimulatedChange]]] = []
     for n, draw in enumerate(worlds):
         found.append(
@@ -81,6 +69,7 @@ def forecast_worlds(
                     conversion_days=conversion_days,
                     retention_days=retention_days,
                     seed=int(seeds[n, g]),
+                    yearly_discount=yearly_discount,
                 )
                 for g, segment in enumerate(segments)
             ]
@@ -95,19 +84,19 @@ def forecast_worlds(
     def measures(k: int, changed: bool) -> Measures:
         by_segment = {
             name: values(f"{name}_baseline", k) + (values(name, k) if changed else 0.0)
-            for name in ("conversion", "retention", *MONEY)
+            for name in ("conversion", "retention", *AMOUNTS)
         }
         bought = shares * by_segment["conversion"]
         kept = np.where(bought > 0, bought * by_segment["retention"], 0.0)
         conversion = bought.sum(axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
             retention = kept.sum(axis=1) / conversion
-        more = {name: (shares * by_segment[name]).sum(axis=1) for name in MONEY}
+        more = {name: (shares * by_segment[name]).sum(axis=1) for name in AMOUNTS}
         return Measures(conversion, retention, more, by_segment)
 
     noise = {}
     for k, scenario in enumerate(scenarios):
-        for name in ("conversion", *MONEY):
+        for name in ("conversion", *AMOUNTS):
             noise[scenario.name, name] = _root_mean((shares * values(f"{name}_error", k)) ** 2)
         # retention weighs segments by who converts; that these weights are simulated too is of second order
         bought = shares * (values("conversion_baseline", k) + values("conversion", k))
@@ -128,6 +117,33 @@ def forecast_worlds(
         source="simulated",
         noise=noise,
     )
+
+
+def draws_of_worlds(
+    worlds: Sequence[Mapping[str, World]], weights: FloatArray, scenarios: Sequence[Scenario], seed: int
+) -> tuple[tuple[str, ...], FloatArray, NDArray[np.uint32]]:
+    """Names of the G segments, their shares (N, G) and a seed for each (N, G), once they are known to fit together.
+
+    Raises
+    ------
+    InputError : as `forecast_worlds`
+    """
+    if len(worlds) < 2:
+        raise InputError(f"forecast_worlds needs two draws of a world at least, got {len(worlds)}.")
+    if not scenarios:
+        raise InputError("forecast_worlds: no scenario is given; pass one or more.")
+    segments = tuple(worlds[0])
+    if odd := [n for n, draw in enumerate(worlds) if tuple(draw) != segments]:
+        raise InputError(f"forecast_worlds: draw {odd[0]} has segments {', '.join(worlds[odd[0]])}, draw 0 others.")
+    shares = np.asarray(weights, dtype=np.float64)
+    if shares.shape != (len(worlds), len(segments)) or not (shares >= 0).all() or not (shares.sum(axis=1) > 0).all():
+        raise InputError(
+            f"forecast_worlds: weights have shape {shares.shape}; they must be {len(worlds)} draws x {len(segments)} "
+            "segments of shares >= 0 with a positive sum."
+        )
+    shares = shares / shares.sum(axis=1, keepdims=True)
+    seeds = np.random.SeedSequence(seed).generate_state(len(worlds) * len(segments)).reshape(shares.shape)
+    return segments, shares, seeds
 
 
 def _root_mean(variances: FloatArray) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
 
-MEASURES: Final = ("conversion", "retention", "revenue", "cost", "profit")
-"""What a scenario is held against the baseline by."""
+MEASURES: Final = ("conversion", "retention", "purchases", "revenue", "cost", "profit")
+"""What a scenario is held against the baseline by; a discounted profit, `clv`, comes with them."""
+DAYS_PER_YEAR: Final = 365.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,9 @@ class SimulatedChange:
     """Differences scenario minus baseline, with their Monte Carlo standard errors.
 
     Conversion is the share of customers who purchase within `conversion_days`; retention is having been neither lost
-    nor lapsed for `retention_days` after the first purchase, as a share of those who converted. Revenue (of purchases),
-    cost (all contacts) and profit (revenue minus cost: neither goods nor staff are taken off) are per customer over
-    conversion_days + retention_days, in the currency of the world.
+    nor lapsed for `retention_days` after the first purchase, as a share of those who converted. Purchases, revenue (of
+    purchases), cost (all contacts) and profit (revenue minus cost: neither goods nor staff are taken off) are per
+    customer over conversion_days + retention_days, money in the currency of the world; clv is profit discounted.
 
     Attributes
     ----------
@@ -58,6 +59,9 @@ class SimulatedChange:
     retention_baseline: float
     retention: float
     retention_error: float
+    purchases_baseline: float
+    purchases: float
+    purchases_error: float
     revenue_baseline: float
     revenue: float
     revenue_error: float
@@ -67,15 +71,20 @@ class SimulatedChange:
     profit_baseline: float
     profit: float
     profit_error: float
+    clv_baseline: float
+    clv: float
+    clv_error: float
 
 
 class _Outcomes(NamedTuple):
-    """(n_customers,) each: whether each converted, whether moreover active later on, money in and out."""
+    """(n_customers,) each: whether each converted, whether moreover active later on, purchases, money in and out."""
 
     bought: FloatArray
     active: FloatArray
+    purchases: FloatArray
     revenue: FloatArray
     cost: FloatArray
+    clv: FloatArray
 
 
 def simulate_changes(
@@ -86,6 +95,7 @@ def simulate_changes(
     conversion_days: float,
     retention_days: float,
     seed: int,
+    yearly_discount: float = 0.0,
     executor: Executor | None = None,
     threads: int | None = None,
     on_progress: Callable[[int], None] | None = None,
@@ -99,6 +109,7 @@ def simulate_changes(
 
     Parameters
     ----------
+    yearly_discount : of clv; what comes u days from the start is over (1 + discount)^(u / 365)
     executor, threads : who does the work, as in `simulate`; versions with desks gain from processes. No number depends
         on it
     on_progress : called with the number of customers finished, each time some are: of `n_customers` in every version
@@ -106,8 +117,10 @@ def simulate_changes(
 
     Raises
     ------
-    InputError : as `changed_worlds`; executor and threads were both given
+    InputError : as `changed_worlds`; the discount is not a number >= 0; executor and threads were both given
     """
+    if not 0 <= yearly_discount < np.inf:
+        raise InputError(f"yearly_discount is {yearly_discount}; 0.1 makes what comes in a year worth 1 / 1.1.")
     versions = changed_worlds(
         world,
         scenarios,
@@ -120,18 +133,17 @@ def simulate_changes(
 
     def run(version: World) -> _Outcomes:
         nonlocal done
-        log = simulate(
+        log = run_version(
             version,
             n_customers=n_customers,
             horizon_days=conversion_days + retention_days,
             seed=seed,
             executor=executor,
             threads=threads,
-            chunk_customers=1 if version.has_desks else CHUNK_CUSTOMERS,  # 1 becomes one market: SimPy takes its time
             on_progress=None if on_progress is None else lambda so_far: on_progress(done + so_far),
         )
         done += n_customers
-        return _outcomes(log, conversion_days, retention_days)
+        return _outcomes(log, conversion_days, retention_days, yearly_discount)
 
     before = run(world)
     groups = [_group_size(world, version, n_customers) for version in versions]
@@ -175,7 +187,7 @@ def changed_worlds(
 def changes_table(changes: Sequence[SimulatedChange]) -> pl.DataFrame:
     """One row per scenario and measure: `scenario, measure, baseline, changed, difference, standard_error`.
 
-    Conversion and retention are shares of customers, revenue, cost and profit are per customer.
+    Conversion and retention are shares of customers, the others are per customer.
     """
     rows = [
         (
@@ -208,9 +220,17 @@ def _group_size(world: World, version: World, n_customers: int) -> int:
     return world.market_size
 
 
+def run_version(version: World, *, n_customers: int, horizon_days: float, seed: int, **how: Any) -> EventLog:
+    """The log of one version of a world; versions with the same seed share their random draws."""
+    chunk = 1 if version.has_desks else CHUNK_CUSTOMERS  # 1 becomes one market: SimPy takes its time
+    return simulate(
+        version, n_customers=n_customers, horizon_days=horizon_days, seed=seed, chunk_customers=chunk, **how
+    )
+
+
 def _change(name: str, before: _Outcomes, after: _Outcomes, group: int) -> SimulatedChange:
     def error(influence: FloatArray) -> float:
-        return _standard_error(influence, group)
+        return float(_standard_error(influence, group))
 
     n_customers = len(before.bought)
     profit_before, profit = before.revenue - before.cost, after.revenue - after.cost
@@ -227,6 +247,9 @@ def _change(name: str, before: _Outcomes, after: _Outcomes, group: int) -> Simul
         retention_error=error(
             _ratio_influence(after.active, after.bought) - _ratio_influence(before.active, before.bought)
         ),
+        purchases_baseline=float(before.purchases.mean()),
+        purchases=float((after.purchases - before.purchases).mean()),
+        purchases_error=error(after.purchases - before.purchases),
         revenue_baseline=float(before.revenue.mean()),
         revenue=float((after.revenue - before.revenue).mean()),
         revenue_error=error(after.revenue - before.revenue),
@@ -236,10 +259,13 @@ def _change(name: str, before: _Outcomes, after: _Outcomes, group: int) -> Simul
         profit_baseline=float(profit_before.mean()),
         profit=float((profit - profit_before).mean()),
         profit_error=error(profit - profit_before),
+        clv_baseline=float(before.clv.mean()),
+        clv=float((after.clv - before.clv).mean()),
+        clv_error=error(after.clv - before.clv),
     )
 
 
-def _outcomes(log: EventLog, conversion_days: float, retention_days: float) -> _Outcomes:
+def _outcomes(log: EventLog, conversion_days: float, retention_days: float, yearly_discount: float) -> _Outcomes:
     """Whether each converted in time, whether each of these was active later on, and the money of the whole log."""
     kinds, who = log.codes("kind", KINDS), log.customer_codes()
     days = (log.times_us() - microseconds(log.start)) / 86_400e6
@@ -252,21 +278,31 @@ def _outcomes(log: EventLog, conversion_days: float, retention_days: float) -> _
     bought = bought_at <= conversion_days
     active = bought & (gone_at > bought_at + retention_days)
 
-    def summed(column: str, kind: str) -> FloatArray:
+    def summed(column: str, kind: str, discount: float = 0.0) -> FloatArray:
         rows = kinds == KINDS.index(kind)  # other kinds have values of another meaning, such as scores
-        amounts = log.events[column].to_numpy()[rows]
+        amounts = log.events[column].to_numpy()[rows] * (1 + discount) ** (-days[rows] / DAYS_PER_YEAR)
         return np.bincount(who[rows], weights=amounts, minlength=log.n_customers).astype(np.float64)
 
     return _Outcomes(
-        bought.astype(np.float64), active.astype(np.float64), summed("value", "purchase"), summed("cost", "touch")
+        bought=bought.astype(np.float64),
+        active=active.astype(np.float64),
+        purchases=np.bincount(who[purchases], minlength=log.n_customers).astype(np.float64),
+        revenue=summed("value", "purchase"),
+        cost=summed("cost", "touch"),
+        clv=summed("value", "purchase", yearly_discount) - summed("cost", "touch", yearly_discount),
     )
 
 
-def _standard_error(influence: FloatArray, group: int) -> float:
-    """Of the mean of (n,) values, independent between groups of `group` that follow each other."""
+def standard_error(differences: FloatArray, world: World, version: World) -> FloatArray:
+    """(...) of the mean over customers of (n, ...) differences between two versions of a world."""
+    return _standard_error(differences, _group_size(world, version, len(differences)))
+
+
+def _standard_error(influence: FloatArray, group: int) -> FloatArray:
+    """(...) of the mean of (n, ...) values, independent between groups of `group` that follow each other."""
     n = len(influence)
-    sums = np.add.reduceat(influence - influence.mean(), np.arange(0, n, group))
-    return float(np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()) / n)
+    sums = np.add.reduceat(influence - influence.mean(axis=0), np.arange(0, n, group))
+    return np.asarray(np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum(axis=0)) / n)
 
 
 def _ratio(part: FloatArray, whole: FloatArray) -> float:

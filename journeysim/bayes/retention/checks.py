@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from journeysim.bayes.arviz_groups import Replications
 from journeysim.bayes.arviz_versions import pointwise_loo
 from journeysim.bayes.retention.draws import central
 from journeysim.bayes.retention.priors import to_line
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     IntArray = NDArray[np.int64]
 
 _US_PER_DAY = 86_400e6
+MOST_NUMBERS = 1e8
+"""Above this a table of draws x customers is refused, or has fewer draws: 0.8 GB."""
 
 
 def repeat_frequencies(
@@ -211,26 +214,57 @@ def renewals_check(posterior: ChurnPosterior, *, seed: int, level: float = 0.9) 
 
     Columns: segment, renewal, at_risk, left, mean, low, high: of the posterior predictive distribution.
     """
-    history = posterior.history
-    rng = np.random.default_rng(seed)
-    a, b = posterior.beta()
-    renewal = np.arange(history.n_renewals)
-    chance = a[..., None] / ((a + b)[..., None] + renewal)
-    lost = rng.binomial(np.round(history.at_risk).astype(np.int64), chance)
-    of_segment = np.eye(len(history.segments))[history.segment]
-    simulated = np.einsum("drt,rg->dgt", lost, of_segment)
+    history, of_segment = posterior.history, _by_segment(posterior)
+    simulated = _lost_again(posterior, seed)
     low, high = np.quantile(simulated, central(level), axis=0)
     return pl.DataFrame(
         {
             "segment": np.repeat(history.segments, history.n_renewals),
-            "renewal": np.tile(renewal + 1, len(history.segments)),
-            "at_risk": (of_segment.T @ history.at_risk).ravel(),
-            "left": (of_segment.T @ history.left).ravel(),
+            "renewal": np.tile(np.arange(history.n_renewals) + 1, len(history.segments)),
+            "at_risk": (of_segment @ history.at_risk).ravel(),
+            "left": (of_segment @ history.left).ravel(),
             "mean": simulated.mean(axis=0).ravel(),
             "low": low.ravel(),
             "high": high.ravel(),
         }
     )
+
+
+def replications(posterior: PurchasePosterior | ChurnPosterior, draws: int = 400) -> Replications:
+    """What was observed, and what the model would have produced in its place: of `renewals_check` or `calibration`.
+
+    Repeat purchases are of each customer, from fewer draws where there are many customers; the random numbers are those
+    of the seed of the fit.
+    """
+    if isinstance(posterior, PurchasePosterior):
+        history = posterior.history
+        fewer = int(np.clip(MOST_NUMBERS / 10 / history.n_customers, 4, draws))
+        bought = _as_new(posterior, posterior.seed, fewer)
+        again = np.array([np.bincount(who, minlength=history.n_customers) for who, _ in bought])[None]
+        return Replications("repeat purchases", "customer", history.customers.tolist(), history.frequency, again)
+    left = (_by_segment(posterior) @ posterior.history.left).ravel()
+    renewals = range(1, posterior.history.n_renewals + 1)
+    labels = [f"{segment}: renewal {renewal}" for segment in posterior.segments for renewal in renewals]
+    again = _lost_again(posterior, posterior.seed).reshape(1, -1, len(left))
+    return Replications("customers who left", "renewal of segment", labels, left, again)
+
+
+def customer_log_likelihood(posterior: PurchasePosterior | ChurnPosterior) -> FloatArray:
+    """(C, D, n) log likelihood of each customer: of repeat purchases, or of the renewals until the last one seen.
+
+    Raises
+    ------
+    InputError : that would be more than MOST_NUMBERS
+    """
+    n_chains, n_draws = posterior.parameters.values.shape[:2]
+    values, weight = _log_likelihood(posterior, np.arange(n_draws))
+    n = np.round(weight).astype(np.int64)
+    if n.sum() * n_chains * n_draws > MOST_NUMBERS:
+        raise InputError(
+            f"The log likelihood of {n.sum():,} customers in {n_chains * n_draws:,} draws would have more than "
+            f"{MOST_NUMBERS:.0e} numbers; `checks.leave_one_out` gives the same and needs no row for each."
+        )
+    return np.repeat(values, n, axis=-1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,10 +299,7 @@ def leave_one_out(posterior: PurchasePosterior | ChurnPosterior) -> LeaveOneOut:
     parameters = posterior.parameters
     n_chains, n_draws = parameters.values.shape[:2]
     kept = np.unique(np.linspace(0, n_draws - 1, min(n_draws, max(4, 1000 // n_chains))).astype(np.int64))
-    if isinstance(posterior, PurchasePosterior):
-        values, weight = _purchase_log_likelihood(posterior, kept)
-    else:
-        values, weight = _churn_log_likelihood(posterior, kept)
+    values, weight = _log_likelihood(posterior, kept)
     variables = {"kind": (("chain", "draw", "of"), values)}
     theta = xr.Dataset({"theta": (("chain", "draw", "segment", "parameter"), parameters.values[:, kept])})
     found, k = (result.to_numpy() for result in pointwise_loo(xr.Dataset(variables), theta))
@@ -276,6 +307,13 @@ def leave_one_out(posterior: PurchasePosterior | ChurnPosterior) -> LeaveOneOut:
     n = weight.sum()
     se = math.sqrt(n * max(float(weight @ found**2) / n - (elpd / n) ** 2, 0.0))
     return LeaveOneOut(elpd, se, float(np.max(k)), found, weight)
+
+
+def _log_likelihood(posterior: PurchasePosterior | ChurnPosterior, kept: IntArray) -> tuple[FloatArray, FloatArray]:
+    """(C, K, n) of each distinct kind of customer in the draws `kept` of each chain, and (n,) how many there are."""
+    if isinstance(posterior, PurchasePosterior):
+        return _purchase_log_likelihood(posterior, kept)
+    return _churn_log_likelihood(posterior, kept)
 
 
 def _purchase_log_likelihood(posterior: PurchasePosterior, kept: IntArray) -> tuple[FloatArray, FloatArray]:
@@ -304,6 +342,21 @@ def _churn_log_likelihood(posterior: ChurnPosterior, kept: IntArray) -> tuple[Fl
     values = np.stack([left, stays], axis=2).reshape(*stays.shape[:2], -1)
     seen = weight > 1e-9
     return values[..., seen], weight[seen]
+
+
+def _by_segment(posterior: ChurnPosterior) -> FloatArray:
+    """(G, rows) that adds up the rows of a history by segment."""
+    history = posterior.history
+    return np.eye(len(history.segments))[:, history.segment]
+
+
+def _lost_again(posterior: ChurnPosterior, seed: int) -> FloatArray:
+    """(D, G, T) customers lost at each renewal, drawn again among those who came up for it."""
+    history = posterior.history
+    a, b = posterior.beta()
+    chance = a[..., None] / ((a + b)[..., None] + np.arange(history.n_renewals))
+    lost = np.random.default_rng(seed).binomial(np.round(history.at_risk).astype(np.int64), chance)
+    return np.asarray(np.einsum("drt,gr->dgt", lost, _by_segment(posterior)), dtype=np.float64)
 
 
 def _picked(posterior: PurchasePosterior, draws: int) -> Iterator[tuple[FloatArray, ...]]:

@@ -33,6 +33,7 @@ class ParameterDraws:
     spread : (C, D, K) standard deviation between segments on the scale of the link; (C, D, 0) with one segment
     coefficients : (C, D, P) of covariates, on the log odds of churn
     diverging : (C, D) whether the transition to this draw diverged
+    energy : (C, D) of the sampler, summed over independent models; None where it was not kept
     """
 
     parameters: tuple[Parameter, ...]
@@ -41,10 +42,12 @@ class ParameterDraws:
     spread: FloatArray
     coefficients: FloatArray
     diverging: BoolArray
+    energy: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        for draws in (self.values, self.typical, self.spread, self.coefficients, self.diverging):
-            draws.setflags(write=False)
+        for draws in (self.values, self.typical, self.spread, self.coefficients, self.diverging, self.energy):
+            if draws is not None:
+                draws.setflags(write=False)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -61,7 +64,9 @@ class ParameterDraws:
             name: np.concatenate([getattr(self, name), getattr(other, name)], axis=-1)
             for name in ("values", "typical", "spread", "coefficients")
         }
-        return ParameterDraws(self.parameters + other.parameters, diverging=self.diverging | other.diverging, **both)
+        energy = None if self.energy is None or other.energy is None else self.energy + other.energy
+        diverging = self.diverging | other.diverging
+        return ParameterDraws(self.parameters + other.parameters, diverging=diverging, energy=energy, **both)
 
     def thinned(self, most: int) -> NDArray[np.int64]:
         """At most so many draws, evenly spaced over all chains, as positions among C * D."""

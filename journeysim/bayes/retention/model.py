@@ -53,14 +53,21 @@ class Part:
         return PooledDensity.of(likelihood, self.priors(), n_segments=self.n_segments)
 
     def draws(
-        self, mu: FloatArray, tau: FloatArray, theta: FloatArray, beta: FloatArray, diverging: NDArray[np.bool_]
+        self,
+        mu: FloatArray,
+        tau: FloatArray,
+        theta: FloatArray,
+        beta: FloatArray,
+        *,
+        diverging: NDArray[np.bool_],
+        energy: FloatArray | None = None,
     ) -> ParameterDraws:
         """Draws on the line as parameters in their units."""
 
         def natural(line: FloatArray) -> FloatArray:
             return np.stack([from_line(line[..., k], p.link) for k, p in enumerate(self.parameters)], axis=-1)
 
-        return ParameterDraws(self.parameters, natural(theta), natural(mu), tau, beta, diverging)
+        return ParameterDraws(self.parameters, natural(theta), natural(mu), tau, beta, diverging, energy)
 
     def from_prior(self, n: int, rng: np.random.Generator) -> ParameterDraws:
         """One chain of n draws from the prior."""
@@ -72,7 +79,7 @@ class Part:
         if self.n_segments > 1:
             theta = theta + tau[..., None, :] * rng.normal(size=(1, n, self.n_segments, k))
         beta = rng.normal(0, priors.beta_sd, (1, n, self.n_covariates))
-        return self.draws(mu, tau, theta, beta, np.zeros((1, n), bool))
+        return self.draws(mu, tau, theta, beta, diverging=np.zeros((1, n), bool))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +139,12 @@ class RetentionModel:
         for i, (part, likelihood) in enumerate(self.parts(history)):
             density = part.density(likelihood)
             # the parts are independent, and so must be their random numbers
-            points = sample(
+            by_nuts = sample(
                 density, where="RetentionModel.fit", seed=seed if i == 0 else seed ^ 2**63, draws=draws, warmup=warmup,
                 chains=chains, progress=progress,
             )  # fmt: skip
-            drawn.append(part.draws(*density.parameters(points.points), points.diverging))
+            found = density.parameters(by_nuts.points)
+            drawn.append(part.draws(*found, diverging=by_nuts.diverging, energy=by_nuts.energy))
         return self._posterior(history, drawn, seed=seed, warmup=warmup)
 
     @overload

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from journeysim.bayes import netcdf
-from journeysim.bayes.arviz_versions import inference_object
+from journeysim.bayes.arviz_groups import arviz_object, sample_stats
 from journeysim.bayes.diagnostics import Diagnostics, rhat_and_ess
 from journeysim.bayes.retention.draws import ParameterDraws
 from journeysim.bayes.retention.priors import Parameter
@@ -117,9 +117,30 @@ class RetentionPosterior(ABC):
         columns = ["parameter", "segment", "mean", "median", "low", "high", "ess", "rhat"]
         return pl.DataFrame(rows, schema=columns, orient="row")
 
-    def to_arviz(self) -> Any:
-        """Draws and divergences as ArviZ's functions take them: `InferenceData`, or `DataTree` from ArviZ 1 on."""
-        return inference_object({"posterior": self._draws(), "sample_stats": self._sample_stats()})
+    def to_arviz(self, *, log_likelihood: bool = False) -> Any:
+        """What ArviZ's functions and plots take: `InferenceData`, or `DataTree` from ArviZ 1 on.
+
+        Beside the draws and how they were made, `posterior_predictive` holds what the model would have produced in
+        place of `observed_data`, for some evenly spaced draws, as one chain: who left at each renewal, or the repeat
+        purchases of each customer.
+
+        Parameters
+        ----------
+        log_likelihood : add that of each customer, for `az.loo` and `az.compare`. Spend is left out. For many
+            customers use `checks.leave_one_out`, which gives the same and does not grow with them
+
+        Raises
+        ------
+        InputError : the log likelihood would have more than 1e8 numbers
+        """
+        from journeysim.bayes.retention.checks import customer_log_likelihood, replications
+
+        return arviz_object(
+            self._draws(),
+            sample_stats(self.parameters.diverging, self.parameters.energy),
+            replications=replications(self),  # type: ignore[arg-type]  # one of the two kinds
+            log_likelihood=customer_log_likelihood(self) if log_likelihood else None,  # type: ignore[arg-type]
+        )
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write draws, history and provenance to one netCDF-3 file; it exists whole or not at all.
@@ -146,7 +167,7 @@ class RetentionPosterior(ABC):
         if not draws.coefficients.size:
             raw = raw.drop_vars("coefficients")
         history = self._history_dataset()
-        everything = raw.merge(self._sample_stats()).merge(history)
+        everything = raw.merge(sample_stats(draws.diverging, draws.energy)).merge(history)
         provenance = {
             "parameters": [(p.name, p.link, p.within) for p in draws.parameters],
             "priors": self.priors, "seed": self.seed, "warmup": self.warmup, "versions": self.versions,
@@ -156,11 +177,6 @@ class RetentionPosterior(ABC):
 
     def _draws(self) -> xr.Dataset:
         return self.parameters.dataset(self.segments, self.covariates)
-
-    def _sample_stats(self) -> xr.Dataset:
-        import xarray as xr
-
-        return xr.Dataset({"diverging": (("chain", "draw"), self.parameters.diverging)})
 
 
 def from_file(file: xr.Dataset) -> dict[str, Any]:
@@ -176,6 +192,7 @@ def from_file(file: xr.Dataset) -> dict[str, Any]:
             spread=netcdf.numbers(file["spread"]) if "spread" in file else none,
             coefficients=netcdf.numbers(file["coefficients"]) if "coefficients" in file else none,
             diverging=file["diverging"].to_numpy().astype(np.bool_),
+            energy=netcdf.numbers(file["energy"]) if "energy" in file else None,
         ),
         **{name: provenance[name] for name in ("priors", "seed", "warmup", "versions")},
     }
