@@ -128,6 +128,7 @@ class InfluenceModel:
             fatigue_by_chain=np.exp(-p.repeat_loss) if self.fatigue else None,
             appeal_by_chain=np.exp(p.log_appeal) if density.appeal else None,
             diverging=drawn.diverging,
+            energy=drawn.energy,
             priors=asdict(self),
             seed=seed,
             warmup=warmup,
