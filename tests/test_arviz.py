@@ -11,10 +11,19 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
+from influence_stays import known_world
 from known_customers import cohort_history, purchase_history
 from test_stage_calibration import template
 
-from journeysim import Posterior, RetentionModel, StageModel
+from journeysim import (
+    InfluenceModel,
+    InfluencePosterior,
+    Posterior,
+    RetentionModel,
+    StageModel,
+    simulate,
+    to_influence_history,
+)
 from journeysim.bayes.arviz_versions import import_arviz
 from journeysim.bayes.retention import ChurnPosterior, PurchasePosterior
 from journeysim.bayes.retention.checks import leave_one_out
@@ -22,7 +31,7 @@ from journeysim.errors import InputError
 
 SHORT = {"seed": 1, "draws": 150, "warmup": 200, "chains": 2}
 STAGE_KINDS = ("default", "bins", "crossed", "covariates", "panel")
-KINDS = (*STAGE_KINDS, "contracts", "no contracts", "spend")
+KINDS = (*STAGE_KINDS, "contracts", "no contracts", "spend", "influence")
 
 
 @cache
@@ -30,6 +39,9 @@ def posterior_of(kind):
     rng = np.random.default_rng(3)
     if kind in STAGE_KINDS:
         return StageModel().fit(template(kind), **SHORT)
+    if kind == "influence":
+        log = simulate(known_world(), n_customers=400, horizon_days=60, seed=1)
+        return InfluenceModel().fit(to_influence_history(log, by="persona"), **SHORT)
     if kind == "contracts":
         history = cohort_history([0.3, 0.15], [1.5, 4.0], rng=rng)
     else:
@@ -72,7 +84,12 @@ def test_groups_hold_the_draws_how_they_were_made_and_what_the_model_would_have_
 
 @pytest.mark.parametrize(
     ("kind", "load"),
-    [("default", Posterior.load), ("contracts", ChurnPosterior.load), ("spend", PurchasePosterior.load)],
+    [
+        ("default", Posterior.load),
+        ("contracts", ChurnPosterior.load),
+        ("spend", PurchasePosterior.load),
+        ("influence", InfluencePosterior.load),
+    ],
 )
 def test_a_loaded_posterior_makes_the_same_arviz_object(kind, load, tmp_path):
     posterior = posterior_of(kind)

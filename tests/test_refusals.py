@@ -92,8 +92,8 @@ def test_what_nobody_did_is_refused(journey, model, message):
 
 @pytest.mark.parametrize(
     ("model", "told"),
-    [(stages, "notes"), (contracts, "warnings"), (purchases, "warnings")],
-    ids=["stages", "contracts", "BG/NBD"],
+    [(stages, "notes"), (influence, "notes"), (contracts, "warnings"), (purchases, "warnings")],
+    ids=["stages", "influence", "contracts", "BG/NBD"],
 )
 def test_a_segment_of_one_customer_is_pooled_and_named(model, told):
     posterior = model(log_of(BUYS))

@@ -164,6 +164,7 @@ class InfluenceModel:
             appeal_by_chain=np.exp(p.log_appeal) if self.appeal and len(history.stages.segments) > 1 else None,
             hidden=HiddenDraws.of(density.classes(points)) if isinstance(density, HiddenDensity) else None,
             diverging=drawn.diverging,
+            energy=drawn.energy,
             priors=asdict(self),
             seed=seed,
             warmup=warmup,

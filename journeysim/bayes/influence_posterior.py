@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from journeysim.bayes import netcdf
-from journeysim.bayes.arviz_versions import inference_object
+from journeysim.bayes.arviz_groups import arviz_object, sample_stats
 from journeysim.bayes.diagnostics import Diagnostics, rhat_and_ess
 from journeysim.bayes.hidden_draws import HiddenDraws
 from journeysim.bayes.intervals import shortest_from_zero
@@ -91,6 +91,7 @@ class InfluencePosterior:
     seed, warmup : of the sampler
     versions : of the packages that made the draws
     hidden : draws of hidden personas; base hazards are then those of the slowest one. None if there are none
+    energy : (Ch, D) of the sampler at each draw; None where it was not kept
     """
 
     history: InfluenceHistory
@@ -108,6 +109,7 @@ class InfluencePosterior:
     warmup: int
     versions: Mapping[str, str]
     hidden: HiddenDraws | None = None
+    energy: FloatArray | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -174,6 +176,19 @@ class InfluencePosterior:
         names = self.history.stages.stages
         return tuple((c, names[s]) for i, c in enumerate(self.channels) for s in places if met[s, i] == 0)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before reading the figures: segments that are hardly seen, contacts that nobody met."""
+        thin = [
+            f"Segment {name!r} has one customer or none: what is said of it comes from the other segments."
+            for name in self.history.stages.thin_segments
+        ]
+        unmet = [
+            f"Nobody met {channel!r} in stage {stage!r}: its pull there is what its other stages and the prior say."
+            for channel, stage in self.unmet
+        ]
+        return (*thin, *unmet)
+
     @cached_property
     def diagnostics(self) -> Diagnostics:
         """R-hat, effective sample size and divergences over all parameters, on the log scale."""
@@ -228,8 +243,16 @@ class InfluencePosterior:
         return pl.DataFrame(rows, infer_schema_length=None).select(*columns, "ess", "rhat")
 
     def to_arviz(self) -> Any:
-        """Draws and divergences as ArviZ's functions take them: `InferenceData`, or `DataTree` from ArviZ 1 on."""
-        return inference_object({"posterior": self._draws(), "sample_stats": self._sample_stats()})
+        """What ArviZ's functions and plots take: `InferenceData`, or `DataTree` from ArviZ 1 on.
+
+        Beside the draws and how they were made, `posterior_predictive` holds moves drawn again, given days at risk and
+        contacts, and `observed_data` those that were made; with hidden personas neither is there, because which customer
+        is whose is not observed.
+        """
+        from journeysim.bayes.influence_predictive import moves_again
+
+        stats = sample_stats(self.diverging, self.energy)
+        return arviz_object(self._draws(), stats, replications=None if self.hidden else moves_again(self))
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write draws, history and provenance to one netCDF-3 file; it exists whole or not at all.
@@ -238,7 +261,8 @@ class InfluencePosterior:
         ------
         InputError : if the file exists and `overwrite` is False
         """
-        everything = with_history(self._draws().merge(self._sample_stats()), self.history.stages).assign(
+        drawn = self._draws().merge(sample_stats(self.diverging, self.energy))
+        everything = with_history(drawn, self.history.stages).assign(
             # netCDF-3 has no integers of 64 bits; floats hold those that occur here exactly
             {name: (dims, getattr(self.history, name).astype(np.float64)) for name, dims in _HISTORY.items()}
         )
@@ -279,6 +303,7 @@ class InfluencePosterior:
             hidden=HiddenDraws.in_file(file, met) if "persona_share" in file else None,
             **{at: netcdf.numbers(file[name]) if name in file else None for name, at in _FIELDS.items()},  # type: ignore[arg-type]
             diverging=file["diverging"].to_numpy().astype(np.bool_),
+            energy=netcdf.numbers(file["energy"]) if "energy" in file else None,
             **json.loads(file.attrs["provenance"]),
         )
 
@@ -298,11 +323,6 @@ class InfluencePosterior:
                 "place": list(self.pushed_stages),
             }
         )
-
-    def _sample_stats(self) -> xr.Dataset:
-        import xarray as xr
-
-        return xr.Dataset({"diverging": (("chain", "draw"), self.diverging)})
 
 
 def _flat(by_chain: FloatArray) -> FloatArray:
