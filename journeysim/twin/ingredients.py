@@ -9,6 +9,7 @@ import numpy as np
 
 from journeysim.errors import InputError
 from journeysim.event_columns import KINDS
+from journeysim.kpis.observed import US_PER_DAY, observe
 from journeysim.stage_history import segment_codes
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Ingredients:
     log_squares : sum over all segments of squared deviations of log values from the mean of their segment
     cost_per_contact : (C,) mean
     n_converted : customers with a purchase
+    mean_watched : days from the first event of a customer to the end of the window, mean over customers with events
     """
 
     days: float
@@ -41,6 +43,7 @@ class Ingredients:
     log_squares: float
     cost_per_contact: FloatArray
     n_converted: int
+    mean_watched: float
 
 
 def to_ingredients(log: EventLog, stays: Stays, *, by: str | None = None) -> Ingredients:
@@ -74,4 +77,5 @@ def to_ingredients(log: EventLog, stays: Stays, *, by: str | None = None) -> Ing
         log_squares=float(((logs - mean[of]) ** 2).sum()),
         cost_per_contact=np.bincount(channel, spent, minlength=len(stays.channels)) / contacts,
         n_converted=len(np.unique(who[bought])),
+        mean_watched=log.days - float(np.nanmean(observe(log).first_event)) / US_PER_DAY,
     )
