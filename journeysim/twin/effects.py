@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LEVEL = 0.9
 SEEN_ALMOST_ALL = 0.95  # of the window, on average; above, late customers are not worth a note
+MOST_CUSTOMERS = 100_000  # simulated per world, unless told otherwise
 RARE = 0.01  # share of draws below which a limit of worlds is not worth one
 
 
@@ -93,7 +94,7 @@ def twin_attribution(
     *,
     seed: int,
     n_worlds: int = 200,
-    n_customers: int = 2_000,
+    n_customers: int | None = None,
     by: str | None = None,
     drawn: Drawn | None = None,
     on_progress: Callable[[int], None] | None = None,
@@ -110,7 +111,8 @@ def twin_attribution(
     Parameters
     ----------
     n_worlds : draws of the posterior
-    n_customers : simulated per world where there is fatigue, over all segments by their shares
+    n_customers : simulated per world where there is fatigue, over all segments by their shares; by default as many as
+        the log has, at most 100,000
     by : of a log, as `fit_world`; for a twin, leave it out
     drawn : what `twin.worlds` gave, to use these worlds instead of drawing `n_worlds`
     on_progress : called with the worlds done
@@ -120,7 +122,8 @@ def twin_attribution(
     InputError : numbers out of their range, `by` for a twin, nobody converts in a world; or as `fit_world`
     """
     whole_number("n_worlds", n_worlds, 2, 1_000_000)
-    whole_number("n_customers", n_customers, 100, 10**9)
+    if n_customers is not None:
+        whole_number("n_customers", n_customers, 100, 10**9)
     if isinstance(source, EventLog):
         source = fit_world(source, seed=seed, by=by)
     elif by is not None:
@@ -132,7 +135,7 @@ def twin_attribution(
         shares,
         source.posterior.history,
         days=source.ingredients.days,
-        n_customers=n_customers,
+        n_customers=n_customers or min(int(source.posterior.history.stages.starts.sum()), MOST_CUSTOMERS),
         seed=seed,
         on_progress=on_progress,
     )
