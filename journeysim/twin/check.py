@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from rich.console import Group
 
     from journeysim.events import EventLog
+    from journeysim.spec import World
     from journeysim.twin.fit import Twin
 
     FloatArray = NDArray[np.float64]
+    Drawn = tuple[list[dict[str, World]], FloatArray]
 
 LEVEL = 0.9
 
@@ -106,6 +108,7 @@ def check_twin(
     n_worlds: int = 50,
     n_customers: int | None = None,
     retained_days: float | None = None,
+    drawn: Drawn | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> TwinCheck:
     """Simulate worlds of the posterior again, and compare their KPIs with those of the log.
@@ -123,6 +126,7 @@ def check_twin(
     n_worlds : draws of the posterior
     n_customers : simulated per world; by default as many as the log has, which is what makes bands those of its KPIs
     retained_days : by default a third of the window
+    drawn : what `twin.worlds` gave, to use these worlds instead of drawing `n_worlds`
     on_progress : called with the worlds done
 
     Raises
@@ -148,7 +152,7 @@ def check_twin(
     if not len(watched):
         raise InputError("No customer of the log has an event.")
     seen = _Seen.of(log, stages, channels, None)
-    worlds, shares = twin.worlds(n_worlds, seed=seed)
+    worlds, shares = twin.worlds(n_worlds, seed=seed) if drawn is None else drawn
     rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
     predicted = []
     for i, (by_segment, share) in enumerate(zip(worlds, shares, strict=True)):
