@@ -14,7 +14,7 @@ from influence_stays import CHANNELS, MOVES, PUSHED, STAGES, known_world, simula
 from scipy import stats
 from test_influence_calibration import PRIOR, from_the_prior
 
-from journeysim import InfluenceModel, Twin, World, incremental_effects, simulate, twin_attribution
+from journeysim import InfluenceModel, Twin, World, check_twin, incremental_effects, simulate, twin_attribution
 from journeysim.bayes.intervals import shortest_from_zero
 from journeysim.influence_history import influence_history
 from journeysim.stays import to_stays
@@ -133,6 +133,27 @@ def coverage_of_one_world(n_logs):
     return held
 
 
+def kpis_inside(n_logs):
+    """KPI -> (R,) whether the log's value is inside the band of its twin, and of a twin that moves half as fast again."""
+    world, inside = known_world(), {"twin": {}, "faster": {}}
+    for i in range(n_logs):
+        log = simulate(world, n_customers=1500, horizon_days=60, seed=5000 + i)
+        twin = fitted(log, by="persona", model=InfluenceModel(), seed=i)
+        faster = replace(twin.posterior, hazards_by_chain=twin.posterior.hazards_by_chain * 1.5)
+        for name, of in (("twin", twin), ("faster", replace(twin, posterior=faster))):
+            for kpi, _, _, _, held in check_twin(of, log, seed=i, n_worlds=40).to_frame().iter_rows():
+                inside[name].setdefault(kpi, []).append(held)
+    return inside
+
+
+def assert_bands_hold(inside):
+    """At least as often as 90% says: Binomial(R, 0.9). The log was fitted, so it is nearer to its twin than another."""
+    tail = FALSE_ALARM / len(inside)
+    for kpi, held in inside.items():
+        least = stats.binom.ppf(tail, len(held), 0.9)
+        assert sum(held) >= least, f"the band of {kpi} held {sum(held)} of {len(held)} logs"
+
+
 @pytest.fixture(scope="module")
 def prior_truths():
     return coverage_of_prior_truths(N_LOGS, 1)
@@ -161,3 +182,11 @@ def test_wrong_twins_are_found_out(prior_truths, one_world, wrong):
     for held, slack in ((prior_truths, SLACK), (one_world, 0.05)):
         with pytest.raises(AssertionError, match="interval of"):
             assert_coverage(held[wrong], slack=slack)
+
+
+@pytest.mark.slow
+def test_the_log_is_inside_the_bands_of_its_twin_and_outside_those_of_a_faster_one():
+    inside = kpis_inside(40)
+    assert_bands_hold(inside["twin"])
+    with pytest.raises(AssertionError, match="the band of"):
+        assert_bands_hold(inside["faster"])
