@@ -134,7 +134,7 @@ def coverage_of_one_world(n_logs):
 
 
 def kpis_inside(n_logs):
-    """KPI -> (R,) whether the log's value is inside the band of its twin, and of a twin that moves half as fast again."""
+    """KPI -> (R,) whether the log's value is inside the band of its twin, and of one that is half as fast again."""
     world, inside = known_world(), {"twin": {}, "faster": {}}
     for i in range(n_logs):
         log = simulate(world, n_customers=1500, horizon_days=60, seed=5000 + i)

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     Drawn = tuple[list[dict[str, World]], FloatArray]
 
 LEVEL = 0.9
-SEEN_ALMOST_ALL = 0.95  # of the window, on average; above, late customers are not worth a note
 MOST_CUSTOMERS = 100_000  # simulated per world, unless told otherwise
 RARE = 0.01  # share of draws below which a limit of worlds is not worth one
 
@@ -101,7 +100,8 @@ def twin_attribution(
 ) -> TwinEffects:
     """Incremental effects of all channels, with their uncertainty, from a twin, or from a log whose twin is fitted.
 
-    Where no channel has fatigue, effects are exact (`closed_form_effects`) and nothing is simulated. With fatigue, the
+    Effects are those among customers who are seen for as long as the log's were: those who came late had less time.
+    Where no channel has fatigue, they are exact (`closed_form_effects`) and nothing is simulated. With fatigue, the
     difference that it makes is simulated (`journeysim.twin.switching`), with other customers in every world, so that
     Monte Carlo errors are independent: they do not move the mean of the draws, but widen their spread, by a variance
     that is known from the paired differences of customers. It is taken out: deviations from the mean are scaled by
@@ -134,7 +134,7 @@ def twin_attribution(
         worlds,
         shares,
         source.posterior.history,
-        days=source.ingredients.days,
+        source.ingredients.watched_days,
         n_customers=n_customers or min(int(source.posterior.history.stages.starts.sum()), MOST_CUSTOMERS),
         seed=seed,
         on_progress=on_progress,
@@ -172,15 +172,10 @@ def without_noise(effects: FloatArray, errors: FloatArray) -> FloatArray:
 
 
 def _limits(twin: Twin) -> Iterator[str]:
-    """Notes on what the worlds cannot hold of the posterior or the log, where it matters."""
+    """Notes on what the worlds cannot hold of the posterior, where it matters."""
     from journeysim.bayes.influence_density import BENDS_AT  # compiled
 
-    posterior, x = twin.posterior, twin.ingredients
-    if x.mean_watched < SEEN_ALMOST_ALL * x.days:
-        yield (
-            f"Customers of the log were seen for {x.mean_watched:.3g} of its {x.days:.3g} days on average, from their "
-            "first event on. Effects are those of customers seen for all of it, who have more time to convert anyway."
-        )
+    posterior = twin.posterior
     appealing = posterior.pull[:, None] * posterior.appeal[..., None]  # (N, G, C, P)
     bent = (appealing > BENDS_AT).any(axis=(1, 3)).mean(axis=0) * (posterior.fatigue_by_chain is not None)
     forever = (posterior.half_life > LONGEST_HALF_LIFE).mean(axis=0)

@@ -40,37 +40,42 @@ def effects_of_draws(
     drawn: Sequence[dict[str, World]],
     shares: FloatArray,
     history: InfluenceHistory,
+    watched_days: FloatArray,
     *,
-    days: float,
     n_customers: int,
     seed: int,
     on_progress: Callable[[int], None] | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """(N, C) effects of N draws of G worlds, one per segment, and (N, C) their Monte Carlo errors; NaN where nobody
-    converts.
+    converts. Customers of each segment are seen for one of K times, `watched_days` (G, K), all equally likely.
 
-    With shares w_g of the segments, an effect is 1 - off / on, each a sum of w_g times a probability to convert. Its
-    variance is sum w_g² var_g(d_off - (off / on) d_on) / n_g, over on², d the differences of customers.
+    With shares w_h of the G K strata, an effect is 1 - off / on, each a sum of w_h times a probability to convert. Its
+    variance is sum w_h² var_h(d_off - (off / on) d_on) / n_h, over on², d the differences of customers.
     """
     repeats = _repeats(history)
     plain = [
-        _without_fatigue(world, repeats[g], history)
+        [_without_fatigue(world, repeats[g], history) for g, world in enumerate(by_segment.values())]
         for by_segment in drawn
-        for g, world in enumerate(by_segment.values())
     ]
-    exact = conversions_without(plain, days).reshape(*shares.shape, -1)  # (N, G, 1 + C)
+    n_segments, n_times = watched_days.shape
+    exact = np.array(
+        [
+            [conversions_without([worlds[g] for worlds in plain], days) for days in watched_days[g]]
+            for g in range(n_segments)
+        ]
+    )  # (G, K, N, 1 + C)
     seeds = np.random.SeedSequence(seed).generate_state(len(drawn), np.uint64)
     effects, errors = np.empty((2, len(drawn), exact.shape[-1] - 1))
     for i, (by_segment, share) in enumerate(zip(drawn, shares, strict=True)):
-        converted, parts = exact[i].copy(), []
-        for g, (world, w) in enumerate(zip(by_segment.values(), share, strict=True)):
-            if has_fatigue(world):
-                n = max(round(n_customers * float(w)), LEAST_CUSTOMERS)
-                own = (int(seeds[i]) + g) % 2**64
-                difference = _converted(world, n, days, own) - _converted(plain[i * len(share) + g], n, days, own)
-                converted[g] += difference.mean(axis=0)
+        total, parts = share @ exact[:, :, i].mean(axis=1), []
+        for g, world in enumerate(by_segment.values()):
+            for k, days in enumerate(watched_days[g] if has_fatigue(world) else ()):
+                w = float(share[g]) / n_times
+                n = max(round(n_customers * w), LEAST_CUSTOMERS)
+                own = (int(seeds[i]) + g * n_times + k) % 2**64
+                difference = _converted(world, n, days, own) - _converted(plain[i][g], n, days, own)
+                total = total + w * difference.mean(axis=0)
                 parts.append((w, difference))
-        total = share @ converted
         kept = np.divide(total[1:], total[0], out=np.full(len(total) - 1, np.nan), where=total[0] > 0)
         variance = np.zeros_like(kept)
         for w, difference in parts:
