@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from journeysim import RemovalEffect, fit_world, simulate, to_journeys, twin_attribution, worlds
-from journeysim.simulation.closed_form import closed_form_effects
+from journeysim import RemovalEffect, closed_form_effects, fit_world, simulate, to_journeys, twin_attribution, worlds
 from journeysim.twin_plots import twin_effects_chart
 
 IMAGES = Path(__file__).parent / "images"
 
 
 def main() -> None:
-    """Write it, from 20,000 customers of the trap whose most frequent channel only accompanies; takes minutes."""
+    """Write it, from 3,000 customers of the trap whose most frequent channel only accompanies."""
     world = worlds.load("trap-companion")
-    log = simulate(world, n_customers=20_000, horizon_days=world.horizon_days, seed=1)
+    log = simulate(world, n_customers=3_000, horizon_days=world.horizon_days, seed=1)
     effects = twin_attribution(fit_world(log, seed=1), seed=1)
     exact = closed_form_effects(world, world.horizon_days)
     markov = RemovalEffect().attribute(to_journeys(log)).to_frame()

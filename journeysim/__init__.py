@@ -91,7 +91,15 @@ if TYPE_CHECKING:
         staff_desk,
         undo,
     )
-    from journeysim.simulation import Truth, incremental_effects, simulate, simulate_changes, simulate_to, truth
+    from journeysim.simulation import (
+        Truth,
+        closed_form_effects,
+        incremental_effects,
+        simulate,
+        simulate_changes,
+        simulate_to,
+        truth,
+    )
     from journeysim.spec import World
     from journeysim.stage_covariates import ContactCount, ContactRecency, PainMet, Satisfaction
     from journeysim.stage_history import StageHistory, to_stage_history
@@ -216,6 +224,7 @@ _HOMES = {
     ),
     "simulation": (
         "Truth",
+        "closed_form_effects",
         "incremental_effects",
         "simulate",
         "simulate_changes",
@@ -306,6 +315,7 @@ __all__ = [
     "check_twin",
     "choose_order",
     "choose_within_budget",
+    "closed_form_effects",
     "combine",
     "compare",
     "costs_of",

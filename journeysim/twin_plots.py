@@ -85,10 +85,14 @@ def twin_effects_chart(
     for row, (name, low, high) in enumerate(frame.select("channel", "effect_low", "effect_high").iter_rows()):
         if row % 2 == 0:
             axes.axhspan(row - 0.5, row + 0.5, color=PALE, lw=0, zorder=0)
-        axes.plot([low, high], [row, row], color=BLUE, lw=1.6, zorder=2)
-        axes.plot(inner[name], [row, row], color=BLUE, lw=5, solid_capstyle="butt", zorder=2)
-    axes.plot(frame["effect"], rows, "o", color=BLUE, mec="white", ms=7, zorder=4)
-    keys = [Line2D([], [], color=BLUE, lw=1.6, marker="o", mec="white", ms=7, label="twin: mean, 50% and 90% interval")]
+        axes.plot([low, high], [row, row], color=BLUE, lw=1.8, zorder=2)
+        axes.plot(inner[name], [row, row], color=BLUE, lw=7, solid_capstyle="butt", zorder=2)
+    axes.plot(frame["effect"], rows, "o", color="white", mec=BLUE, ms=4.5, zorder=4)
+    keys = [
+        Line2D([], [], color=BLUE, lw=0, marker="o", mfc="white", ms=4.5, label="twin: mean"),
+        Line2D([], [], color=BLUE, lw=7, label="50% interval"),
+        Line2D([], [], color=BLUE, lw=1.8, label="90% interval"),
+    ]
     for i, (label, values) in enumerate((beside or {}).items()):
         style: dict[str, Any] = {"marker": "DsP^v"[i % 5], "mfc": "white", "mec": ORANGE, "mew": 1.6, "ms": 7, "lw": 0}
         known = [(values[name], row) for row, name in enumerate(frame["channel"]) if name in values]
@@ -104,5 +108,5 @@ def twin_effects_chart(
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
     axes.set_xlabel("share of converting customers", fontsize=9)
     figure.suptitle(_plain(title), x=0.01, ha="left", fontsize=12, weight="bold")
-    figure.legend(handles=keys, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    figure.legend(handles=keys, loc="outside lower center", ncols=5, fontsize=8, frameon=False)
     return figure

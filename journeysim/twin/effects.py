@@ -179,12 +179,11 @@ def _limits(twin: Twin) -> Iterator[str]:
     appealing = posterior.pull[:, None] * posterior.appeal[..., None]  # (N, G, C, P)
     bent = (appealing > BENDS_AT).any(axis=(1, 3)).mean(axis=0) * (posterior.fatigue_by_chain is not None)
     forever = (posterior.half_life > LONGEST_HALF_LIFE).mean(axis=0)
-    for name, share in zip(posterior.channels, bent, strict=True):
-        if share > RARE:
-            yield (
-                f"In {share:.0%} of the draws pull times appeal of {name} is above {BENDS_AT}: its first contacts act "
-                "as in the influence model, repeats a little less often."
-            )
+    if names := [name for name, share in zip(posterior.channels, bent, strict=True) if share > RARE]:
+        yield (
+            f"In up to {bent.max():.0%} of the draws pull times appeal is above {BENDS_AT} in some stage, of "
+            f"{', '.join(names)}: first contacts act as in the influence model, repeats a little less often."
+        )
     for name, share in zip(posterior.channels, forever, strict=True):
         if share > RARE:
             yield (
