@@ -23,7 +23,7 @@ from journeysim.twin import to_ingredients
 N_LOGS = 200
 FALSE_ALARM = 1e-4  # of each test, all its intervals together
 LEVELS = (0.5, 0.9)
-SLACK = 0.02  # of intervals from some 200 draws
+SLACK = 0.02  # of intervals from some 150 draws
 DAYS, CONTACTS_PER_DAY = 40, 0.15
 
 
@@ -41,10 +41,10 @@ def weaker(twin):
 
 def effects_of(twin, seed, *, with_weaker):
     """Channel -> draws, of the twin and of wrong ones: half the spread, and weaker contacts."""
-    found = twin_attribution(twin, seed=seed, n_worlds=200, n_customers=500)
+    found = twin_attribution(twin, seed=seed, n_worlds=150, n_customers=500)
     sets = {"twin": found.effect, "half the spread": (found.effect + found.effect.mean(axis=0)) / 2}
     if with_weaker:
-        sets["weaker"] = twin_attribution(weaker(twin), seed=seed, n_worlds=200, n_customers=500).effect
+        sets["weaker"] = twin_attribution(weaker(twin), seed=seed, n_worlds=150, n_customers=500).effect
     return {name: dict(zip(found.channels, draws.T, strict=True)) for name, draws in sets.items()}
 
 
@@ -123,12 +123,14 @@ def cases_from_the_prior(numbers):
 
 
 def cases_of_one_world(numbers):
-    world = known_world()
+    """Without fatigue, so that effects in the twin are exact; those from the prior have fatigue."""
+    channels = [channel.model_copy(update={"fatigue": 1.0}) for channel in known_world().channels]
+    world, model = known_world(channels=channels), InfluenceModel(fatigue=False)
     found = incremental_effects(world, n_customers=200_000, horizon_days=60, seed=5)
     truth = dict(zip(found.channels, found.effect, strict=True))
     for i in numbers:
         log = simulate(world, n_customers=1500, horizon_days=60, seed=1000 + i)
-        twin = fitted(log, by="persona", model=InfluenceModel(), seed=i)
+        twin = fitted(log, by="persona", model=model, seed=i)
         yield effects_of(twin, i, with_weaker=i % 2 == 0), truth
 
 

@@ -77,10 +77,12 @@ class TwinCheck:
 
     @property
     def verdict(self) -> str:
-        """One sentence. Of 90% bands one in ten misses by chance, and KPIs move together: it is no test."""
+        """One or two sentences. Bands are those of another log; this one was fitted, and is nearer to its twin: where the
+        model holds, far fewer than one KPI in ten is outside. KPIs move together: it is no test.
+        """
         judged = self.to_frame()["inside"].drop_nulls()
         text = f"{int(judged.sum())} of {len(judged)} KPIs of the log are inside the 90% band of the twin's worlds; "
-        text += "about 1 in 10 is outside by chance."
+        text += "of a log that its model fits, nearly all are."
         if self.outside:
             text += f" Outside: {', '.join(self.outside)}."
         return text
