@@ -23,7 +23,7 @@ from journeysim.twin import to_ingredients
 N_LOGS = 200
 FALSE_ALARM = 1e-4  # of each test, all its intervals together
 LEVELS = (0.5, 0.9)
-SLACK = 0.02  # of intervals from some 150 draws
+SLACK = 0.05  # shortest intervals of 150 draws are too short: of a normal they hold 46% and 88%
 DAYS, CONTACTS_PER_DAY = 40, 0.15
 
 
@@ -64,14 +64,14 @@ def coverage(cases):
     return held
 
 
-def assert_coverage(held, *, slack=SLACK, least=N_LOGS * 3 // 4):
-    """Counts of hits fit Binomial(R, level -+ slack). A true effect of 0 may be held more often."""
+def assert_coverage(held, *, least=N_LOGS * 3 // 4):
+    """Counts of hits fit Binomial(R, level -+ SLACK). A true effect of 0 may be held more often."""
     tail = FALSE_ALARM / (2 * len(LEVELS) * len(held))
     for channel, rows in held.items():
         assert len(rows) >= least
         for level, n_held in zip(LEVELS, np.sum(rows, axis=0), strict=True):
-            low = stats.binom.ppf(tail, len(rows), level - slack)
-            high = stats.binom.isf(tail, len(rows), level + slack) if channel != "companion" else len(rows)
+            low = stats.binom.ppf(tail, len(rows), level - SLACK)
+            high = stats.binom.isf(tail, len(rows), level + SLACK) if channel != "companion" else len(rows)
             assert low <= n_held <= high, f"{level:.0%} interval of {channel} held {n_held} of {len(rows)} truths"
 
 
@@ -172,17 +172,17 @@ def test_effects_drawn_from_the_prior_are_held_at_the_stated_rate(prior_truths):
 
 @pytest.mark.slow
 def test_effects_of_one_known_world_are_held_at_the_stated_rate(one_world):
-    """Not exact, for priors pull: 5 points of slack. The interval of the companion must hold its effect of 0."""
-    assert_coverage(one_world["twin"], slack=0.05)
+    """Priors pull, but not beyond the slack. The interval of the companion must hold its effect of 0."""
+    assert_coverage(one_world["twin"])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wrong", ["half the spread", "weaker"])
 def test_wrong_twins_are_found_out(prior_truths, one_world, wrong):
     """Negative controls, in both designs."""
-    for held, slack in ((prior_truths, SLACK), (one_world, 0.05)):
+    for held in (prior_truths, one_world):
         with pytest.raises(AssertionError, match="interval of"):
-            assert_coverage(held[wrong], slack=slack, least=N_LOGS // 3)
+            assert_coverage(held[wrong], least=N_LOGS // 3)
 
 
 @pytest.mark.slow

@@ -11,14 +11,16 @@ from journeysim.cli.app import Seed
 from journeysim.cli.source import read_any_log
 from journeysim.cli.terminal import out, print_hanging, progress, say_where, step
 
+MOST_SIMULATED = 100  # worlds
+
 
 def twin(
     log: Annotated[Path, typer.Argument(help="Directory of a log that `simulate` wrote, or a CSV or Parquet file.")],
     by: Annotated[str | None, typer.Option(help="Segment: a column of the customers, such as persona.")] = None,
-    n_worlds: Annotated[int, typer.Option("--worlds", min=20, help="Draws of the posterior.")] = 100,
+    n_worlds: Annotated[int, typer.Option("--worlds", min=20, help="Draws of the posterior.")] = 1_000,
     customers: Annotated[
         int | None,
-        typer.Option(min=100, help="Simulated per world for effects with fatigue; by default as in the log."),
+        typer.Option(min=100, help="Simulated per world for effects with fatigue; by default a fifth of the log's."),
     ] = None,
     map_file: Annotated[Path | None, typer.Option("--map", help="YAML as for `analyze`: a log made by others.")] = None,
     seed: Seed = 1,
@@ -49,8 +51,10 @@ def twin(
                 fitted = fit_world(events, seed=seed, by=by)
             with step(on_progress, "draw worlds"):
                 drawn = fitted.worlds(n_worlds, seed=seed)
+            every = -(-n_worlds // MOST_SIMULATED)  # a few are enough to check, and to keep
+            kept = drawn[0][::every], drawn[1][::every]
             check = check_twin(
-                fitted, events, seed=seed, drawn=drawn, on_progress=lambda n: on_progress("check", n, n_worlds)
+                fitted, events, seed=seed, drawn=kept, on_progress=lambda n: on_progress("check", n, len(kept[0]))
             )
             effects = twin_attribution(
                 fitted,
@@ -64,9 +68,9 @@ def twin(
         if folder is not None:
             frame.write_csv(folder / "effects.csv")
             check.to_frame().write_csv(folder / "check.csv")
-            for i, by_segment in enumerate(drawn[0]):
+            for i, by_segment in enumerate(kept[0]):
                 for g, world in enumerate(by_segment.values()):
-                    text = f"# share of customers: {drawn[1][i, g]:.4f}\n{world.to_yaml()}"
+                    text = f"# share of customers: {kept[1][i, g]:.4f}\n{world.to_yaml()}"
                     (folder / f"world-{i + 1:03d}-{g + 1}.yaml").write_text(text, encoding="utf-8")
     table = Table(title="Lost without the channel", title_justify="left", box=None)
     table.add_column("channel", overflow="fold", max_width=30)
