@@ -77,7 +77,7 @@ class TwinCheck:
 
     @property
     def verdict(self) -> str:
-        """One or two sentences. Bands are those of another log; this one was fitted, and is nearer to its twin: where the
+        """One or two sentences. Bands are for another log; this one was fitted and is nearer to its twin: where the
         model holds, far fewer than one KPI in ten is outside. KPIs move together: it is no test.
         """
         judged = self.to_frame()["inside"].drop_nulls()
