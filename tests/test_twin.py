@@ -222,6 +222,12 @@ def test_limits_of_worlds_are_noted_where_they_matter(twin):
     assert "cut to it" not in notes()
 
 
+def test_a_pull_that_rounds_to_one_is_a_world_all_the_same(twin):
+    certain = replace(twin.posterior, pull_by_chain=np.ones_like(twin.posterior.pull_by_chain))
+    (by_segment,), _ = replace(twin, posterior=certain).worlds(1, seed=1)
+    assert by_segment["keen"].channels[0].pull_in("looking") == pytest.approx(1.0)
+
+
 def test_known_noise_is_taken_out_and_noise_that_rules_is_left_in():
     rng = np.random.default_rng(1)
     true = rng.normal(0.2, 0.03, size=(20_000, 1))
