@@ -71,6 +71,7 @@ pictures: $(STAMP) ## make the pictures of README and docs anew
 	$(BIN)/python docs/pictures.py
 	$(BIN)/python docs/trap_pictures.py
 	$(BIN)/python docs/forecast_pictures.py
+	$(BIN)/python docs/twin_pictures.py
 
 format: $(STAMP) ## mend formatting and what lint can mend
 	$(BIN)/ruff check --fix .

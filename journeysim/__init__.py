@@ -94,7 +94,15 @@ if TYPE_CHECKING:
         staff_desk,
         undo,
     )
-    from journeysim.simulation import Truth, incremental_effects, simulate, simulate_changes, simulate_to, truth
+    from journeysim.simulation import (
+        Truth,
+        closed_form_effects,
+        incremental_effects,
+        simulate,
+        simulate_changes,
+        simulate_to,
+        truth,
+    )
     from journeysim.spec import World
     from journeysim.stage_covariates import ContactCount, ContactRecency, PainMet, Satisfaction
     from journeysim.stage_history import StageHistory, to_stage_history
@@ -222,6 +230,7 @@ _HOMES = {
     ),
     "simulation": (
         "Truth",
+        "closed_form_effects",
         "incremental_effects",
         "simulate",
         "simulate_changes",
@@ -314,6 +323,7 @@ __all__ = [
     "choose_hidden_personas",
     "choose_order",
     "choose_within_budget",
+    "closed_form_effects",
     "combine",
     "compare",
     "costs_of",

@@ -49,6 +49,8 @@ def simulate_log(truth, *, n_customers, horizon_days, contacts_per_day, rng):
         seen = [0, 0]
         while True:
             rows.append((customer, t, "stage", None, stage))
+            if stage == "bought":
+                rows.append((customer, t, "purchase", None, stage))
             t_contact = t
             plain = [m for m, (origin, _) in enumerate(MOVES) if origin == stage]
             waits = rng.exponential(size=len(plain)) / truth.hazards[g, plain] if plain else np.array([math.inf])

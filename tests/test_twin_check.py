@@ -12,12 +12,12 @@ from rich.console import Console
 from test_twin import quick_twin
 from typer.testing import CliRunner
 
-from journeysim import World, check_twin, simulate
+from journeysim import World, check_twin, simulate, twin_attribution
 from journeysim.cli import app
 from journeysim.errors import InputError
 from journeysim.events import EventLog
 from journeysim.log_files import write_log
-from journeysim.twin_plots import twin_check_chart
+from journeysim.twin_plots import twin_check_chart, twin_effects_chart
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,25 @@ def test_the_command_prints_both_tables_and_writes_worlds(tmp_path, log, monkeyp
     found = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "out")])
     assert found.exit_code == 0, found.output
     assert "Lost without the channel" in found.output
+    assert "Markov" in found.output
+    assert "Effects by closed form." in found.output
     assert "in the log" in found.output
     assert len(list((tmp_path / "out").glob("world-*.yaml"))) == 40
     assert World.from_yaml(tmp_path / "out" / "world-020-2.yaml").stage_names == ("looking", "choosing", "bought")
-    assert pl.read_csv(tmp_path / "out" / "effects.csv").height == 3
+    effects = pl.read_csv(tmp_path / "out" / "effects.csv")
+    companion = effects.row(by_predicate=pl.col("channel") == "companion", named=True)
+    assert effects.height == 3
+    assert companion["effect_low"] == 0
+    assert companion["markov"] > companion["effect_high"]
+
+
+def test_the_chart_of_effects_draws_truth_and_others(twin):
+    effects = twin_attribution(twin, seed=1, n_worlds=20)
+    markov = {"mail": 0.5, "companion": 0.6}
+    truth = {"mail": 0.1, "shop": 0.2, "companion": 0.0}
+    figure = twin_effects_chart(effects, beside={"Markov removal effect": markov}, truth=truth)
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == effects.to_frame()["channel"].to_list()[::-1]
+    assert "Markov removal effect" in [text.get_text() for text in figure.legends[0].get_texts()]
+    with pytest.raises(InputError, match="truth has no companion"):
+        twin_effects_chart(effects, truth={"mail": 0.1, "shop": 0.2})

@@ -202,11 +202,9 @@ class InfluenceDensity:
 
 
 def product_of(pull: FloatArray) -> FloatArray:
-    """The product whose probability to act is `pull`: itself, up to where it bends; of 1, to which probabilities round,
-    that of the largest number below.
-    """
-    below = np.minimum(pull, np.nextafter(1.0, 0.0))
-    beyond = BENDS_AT + (1.0 - BENDS_AT) * (math.log(1.0 - BENDS_AT) - np.log1p(-below))
+    """The product whose probability to act is `pull`: itself, up to where it bends."""
+    below_one = np.minimum(pull, np.nextafter(1.0, 0.0))  # of a stage that tells nothing, a draw may round to 1
+    beyond = BENDS_AT + (1.0 - BENDS_AT) * (math.log(1.0 - BENDS_AT) - np.log1p(-below_one))
     product: FloatArray = np.where(pull < BENDS_AT, pull, beyond)
     return product
 

@@ -11,12 +11,17 @@ from journeysim.cli.app import Seed
 from journeysim.cli.source import read_any_log
 from journeysim.cli.terminal import out, print_hanging, progress, say_where, step
 
+MOST_SIMULATED = 100  # worlds
+
 
 def twin(
     log: Annotated[Path, typer.Argument(help="Directory of a log that `simulate` wrote, or a CSV or Parquet file.")],
     by: Annotated[str | None, typer.Option(help="Segment: a column of the customers, such as persona.")] = None,
-    n_worlds: Annotated[int, typer.Option("--worlds", min=20, help="Draws of the posterior.")] = 100,
-    customers: Annotated[int, typer.Option(min=100, help="Simulated per world, for the effects.")] = 20_000,
+    n_worlds: Annotated[int, typer.Option("--worlds", min=20, help="Draws of the posterior.")] = 1_000,
+    customers: Annotated[
+        int | None,
+        typer.Option(min=100, help="Simulated per world for effects with fatigue; by default a fifth of the log's."),
+    ] = None,
     map_file: Annotated[Path | None, typer.Option("--map", help="YAML as for `analyze`: a log made by others.")] = None,
     seed: Seed = 1,
     out_dir: Annotated[Path | None, typer.Option("--out", help="New directory: worlds as YAML, tables as CSV.")] = None,
@@ -33,6 +38,8 @@ def twin(
 
     from rich.table import Table
 
+    from journeysim.attribution import RemovalEffect
+    from journeysim.journeys import to_journeys
     from journeysim.new_outputs import new_directory
     from journeysim.twin import check_twin, fit_world, twin_attribution
 
@@ -42,35 +49,46 @@ def twin(
                 events = read_any_log(log, map_file)
             with step(on_progress, "fit"):
                 fitted = fit_world(events, seed=seed, by=by)
+            with step(on_progress, "draw worlds"):
+                drawn = fitted.worlds(n_worlds, seed=seed)
+            every = -(-n_worlds // MOST_SIMULATED)  # a few are enough to check, and to keep
+            kept = drawn[0][::every], drawn[1][::every]
             check = check_twin(
-                fitted, events, seed=seed, n_worlds=n_worlds, on_progress=lambda n: on_progress("check", n, n_worlds)
+                fitted, events, seed=seed, drawn=kept, on_progress=lambda n: on_progress("check", n, len(kept[0]))
             )
             effects = twin_attribution(
                 fitted,
                 seed=seed,
-                n_worlds=n_worlds,
                 n_customers=customers,
+                drawn=drawn,
                 on_progress=lambda n: on_progress("switch off", n, n_worlds),
             )
-        frame = effects.to_frame()
+        removal = RemovalEffect().attribute(to_journeys(events)).to_frame().select("channel", markov="removal_effect")
+        frame = effects.to_frame().join(removal, on="channel", how="left", maintain_order="left")
         if folder is not None:
             frame.write_csv(folder / "effects.csv")
             check.to_frame().write_csv(folder / "check.csv")
-            drawn, shares = fitted.worlds(n_worlds, seed=seed)
-            for i, by_segment in enumerate(drawn):
+            for i, by_segment in enumerate(kept[0]):
                 for g, world in enumerate(by_segment.values()):
-                    text = f"# share of customers: {shares[i, g]:.4f}\n{world.to_yaml()}"
+                    text = f"# share of customers: {kept[1][i, g]:.4f}\n{world.to_yaml()}"
                     (folder / f"world-{i + 1:03d}-{g + 1}.yaml").write_text(text, encoding="utf-8")
     table = Table(title="Lost without the channel", title_justify="left", box=None)
     table.add_column("channel", overflow="fold", max_width=30)
-    for name in ("effect", "90% interval", "conversions", "share"):
+    for name in ("effect", "90% interval", "conversions", "share", "Markov"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in frame.iter_rows(named=True):
         interval = f"{row['effect_low']:.1%} to {row['effect_high']:.1%}"
         table.add_row(
-            row["channel"], f"{row['effect']:.1%}", interval, f"{row['conversions']:,.0f}", f"{row['share']:.1%}"
+            row["channel"],
+            f"{row['effect']:.1%}",
+            interval,
+            f"{row['conversions']:,.0f}",
+            f"{row['share']:.1%}",
+            "none" if row["markov"] is None else f"{row['markov']:.1%}",
         )
     out.print(table, "")
+    print_hanging("", "Markov: the removal effect of the same channel, which does not tell causes from company.")
+    print_hanging("", f"Effects by {effects.source}; hidden personas in the twin: {fitted.hidden_personas}.")
     for note in effects.notes:
         print_hanging("", note)
     out.print("", check)

@@ -1,9 +1,9 @@
-"""Attribution by twin: in every world of the posterior each channel is switched off, on common random numbers."""
+"""Attribution by twin: in every world of the posterior each channel is switched off."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
@@ -11,22 +11,23 @@ import polars as pl
 from journeysim.bayes.intervals import shortest_from_zero
 from journeysim.errors import InputError
 from journeysim.events import EventLog
-from journeysim.simulation.estimates import CONVERSIONS, LOST_CONVERSIONS, TruthPlan, customers_at_once, estimate
-from journeysim.simulation.recipe import Recipe, whole_number
-from journeysim.simulation.twin_runs import Population, Switch
-from journeysim.twin.fit import Twin, fit_world
+from journeysim.simulation.recipe import whole_number
+from journeysim.twin.fit import LONGEST_HALF_LIFE, Twin, fit_world
+from journeysim.twin.switching import effects_of_draws, has_fatigue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
     from journeysim.spec import World
 
     FloatArray = NDArray[np.float64]
+    Drawn = tuple[list[dict[str, World]], FloatArray]
 
 LEVEL = 0.9
-LEAST_CUSTOMERS = 20  # of a segment: below, its Monte Carlo error is not known
+MANY_WORLDS = 1_000  # unless told otherwise
+RARE = 0.01  # share of draws below which a limit of worlds is not worth one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,8 +39,9 @@ class TwinEffects:
     channels : the C channel names
     effect : (N, C) share of the converting customers who would not have converted without the channel; the spread that
         simulating few customers per world added is taken out (see `twin_attribution`)
-    standard_error : (N, C) Monte Carlo error of each world's simulated effect
+    standard_error : (N, C) Monte Carlo error of each world's effect; zeros where nothing was simulated
     n_converted : converting customers of the log
+    source : "closed form", or "closed form and simulation" with fatigue
     notes : what a reader should know
     """
 
@@ -47,6 +49,7 @@ class TwinEffects:
     effect: FloatArray
     standard_error: FloatArray
     n_converted: int
+    source: Literal["closed form", "closed form and simulation"]
     notes: tuple[str, ...]
 
     @property
@@ -89,54 +92,79 @@ def twin_attribution(
     source: Twin | EventLog,
     *,
     seed: int,
-    n_worlds: int = 100,
-    n_customers: int = 20_000,
+    n_worlds: int | None = None,
+    n_customers: int | None = None,
     by: str | None = None,
+    drawn: Drawn | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> TwinEffects:
     """Incremental effects of all channels, with their uncertainty, from a twin, or from a log whose twin is fitted.
 
-    Each world simulates customers of its own, so that Monte Carlo errors are independent: they do not move the mean of
-    the draws, but widen their spread, by a variance that is known from the paired differences of customers. It is taken
-    out: deviations from the mean are scaled by sqrt(1 - mean(se²) / V), V the variance of the draws. Where it is more
-    than half of V it is left in, since what remained would be a guess: the interval is too wide, and a note says so.
+    Effects are those among customers who are seen for as long as the log's were: those who came late had less time.
+    Where no channel has fatigue, they are exact (`closed_form_effects`) and nothing is simulated. With fatigue, the
+    difference that it makes is simulated (`journeysim.twin.switching`), with other customers in every world, so that
+    Monte Carlo errors are independent: they do not move the mean of the draws, but widen their spread, by a variance
+    that is known from the paired differences of customers. It is taken out: deviations from the mean are scaled by
+    sqrt(1 - mean(se²) / V), V the variance of the draws. Where it is more than half of V it is left in, since what
+    remained would be a guess: the interval is too wide, and a note says so.
 
     Parameters
     ----------
-    n_worlds : draws of the posterior
-    n_customers : simulated per world, over all segments by their shares
+    n_worlds : draws of the posterior; by default 1,000, or all if there are fewer. Shortest intervals of few draws are
+        too short: of 100, that at 90% holds 87%
+    n_customers : simulated per world where there is fatigue, over all segments by their shares; by default a fifth of
+        those of the log, from 1,000 to 20,000
     by : of a log, as `fit_world`; for a twin, leave it out
+    drawn : what `twin.worlds` gave, to use these worlds instead of drawing `n_worlds`
     on_progress : called with the worlds done
 
     Raises
     ------
     InputError : numbers out of their range, `by` for a twin, nobody converts in a world; or as `fit_world`
     """
-    whole_number("n_worlds", n_worlds, 2, 1_000_000)
-    whole_number("n_customers", n_customers, 100, 10**9)
+    if n_worlds is not None:
+        whole_number("n_worlds", n_worlds, 2, 1_000_000)
+    if n_customers is not None:
+        whole_number("n_customers", n_customers, 100, 10**9)
     if isinstance(source, EventLog):
         source = fit_world(source, seed=seed, by=by)
     elif by is not None:
         raise InputError(f"by is {by!r}, but the twin was fitted already; give `by` to fit_world.")
-    worlds, shares = source.worlds(n_worlds, seed=seed)
-    seeds = np.random.SeedSequence(seed).generate_state(n_worlds, np.uint64)
-    effects, errors = np.empty((2, n_worlds, len(source.posterior.channels)))
-    for i, (world, share) in enumerate(zip(worlds, shares, strict=True)):
-        effects[i], errors[i] = _effects(world, share, n_customers, source.ingredients.days, int(seeds[i]))
-        if on_progress:
-            on_progress(i + 1)
+    if drawn is None:
+        drawn = source.worlds(n_worlds or min(MANY_WORLDS, len(source.posterior.half_life)), seed=seed)
+    worlds, shares = drawn
+    n_of_log = int(source.posterior.history.stages.starts.sum())
+    simulated = any(has_fatigue(world) for by_segment in worlds for world in by_segment.values())
+    effects, errors = effects_of_draws(
+        worlds,
+        shares,
+        source.posterior.history,
+        source.ingredients.watched_days,
+        n_customers=n_customers or min(max(n_of_log // 5, 1_000), 20_000),
+        seed=seed,
+        on_progress=on_progress,
+    )
+    if np.isnan(effects).any():
+        raise InputError("Nobody converts in a drawn world, so that no share of its customers can be lost.")
     spread, noise = effects.var(axis=0, ddof=1), (errors**2).mean(axis=0)
-    drawn = without_noise(effects, errors)
     noisy = [name for name, bad in zip(source.posterior.channels, noise > spread / 2, strict=True) if bad]
     notes = [
-        "Effects are of switching off one channel at a time; they need not add up to 1, nor to the sum of a group's."
+        "Effects are of switching off one channel at a time; they need not add up to 1, nor to the sum of a group's.",
+        *_limits(source),
     ]
     if noisy:
         notes.append(
             f"Of {', '.join(noisy)} more than half of the spread is Monte Carlo error, so it was left in: their "
             "intervals are too wide. A larger n_customers makes them sharper."
         )
-    return TwinEffects(source.posterior.channels, drawn, errors, source.ingredients.n_converted, tuple(notes))
+    return TwinEffects(
+        source.posterior.channels,
+        without_noise(effects, errors),
+        errors,
+        source.ingredients.n_converted,
+        "closed form and simulation" if simulated else "closed form",
+        tuple(notes),
+    )
 
 
 def without_noise(effects: FloatArray, errors: FloatArray) -> FloatArray:
@@ -148,36 +176,22 @@ def without_noise(effects: FloatArray, errors: FloatArray) -> FloatArray:
     return drawn
 
 
-def _effects(
-    worlds: dict[str, World], share: FloatArray, n_customers: int, days: float, seed: int
-) -> tuple[FloatArray, FloatArray]:
-    """(C,) effects in one draw, and (C,) their errors: a ratio of totals over strata, the segments.
+def _limits(twin: Twin) -> Iterator[str]:
+    """Notes on what the worlds cannot hold of the posterior, where it matters."""
+    from journeysim.bayes.influence_density import BENDS_AT  # compiled
 
-    With weights w_g and means of lost and converting customers per segment, R = sum w lost / sum w converting; its
-    variance is sum w² var(lost - R converting) / n_g, over (sum w converting)² (Cochran 1977, section 6.10).
-    """
-    lost, converting, moments = 0.0, 0.0, []
-    for g, (world, w) in enumerate(zip(worlds.values(), share, strict=True)):
-        n = max(round(n_customers * float(w)), LEAST_CUSTOMERS)
-        population = Population(Recipe(world, n, days, (seed + g) % 2**64))
-        plan = TruthPlan(tuple(Switch((name,)) for name in world.channel_names), causes=False)
-        step = customers_at_once(population, plan)
-        total = None
-        for first in range(0, n, step):
-            part = estimate(population, plan, first, min(first + step, n)).effects[0]
-            total = part if total is None else total + part
-        assert total is not None  # noqa: S101  # n is positive
-        moments.append((w, n, total))
-        lost = lost + w / n * total.totals[:, LOST_CONVERSIONS]
-        converting = converting + w / n * total.totals[:, CONVERSIONS]
-    if not np.all(converting):
-        raise InputError(f"Nobody converts among {n_customers:,} customers of a drawn world; raise n_customers.")
-    ratio = np.asarray(lost / converting)
-    variance = np.zeros_like(ratio)
-    for w, n, total in moments:
-        p = total.products
-        squares = p[:, LOST_CONVERSIONS, LOST_CONVERSIONS] - 2 * ratio * p[:, LOST_CONVERSIONS, CONVERSIONS]
-        squares = squares + ratio**2 * p[:, CONVERSIONS, CONVERSIONS]
-        mean = (total.totals[:, LOST_CONVERSIONS] - ratio * total.totals[:, CONVERSIONS]) / n
-        variance += w**2 * (squares / n - mean**2) / (n - 1)
-    return ratio, np.sqrt(np.maximum(variance, 0.0)) / np.asarray(converting)
+    posterior = twin.posterior
+    appealing = posterior.pull[:, None] * posterior.appeal[..., None]  # (N, G, C, P)
+    bent = (appealing > BENDS_AT).any(axis=(1, 3)).mean(axis=0) * (posterior.fatigue_by_chain is not None)
+    forever = (posterior.half_life > LONGEST_HALF_LIFE).mean(axis=0)
+    if names := [name for name, share in zip(posterior.channels, bent, strict=True) if share > RARE]:
+        yield (
+            f"In up to {bent.max():.0%} of the draws pull times appeal is above {BENDS_AT} in some stage, of "
+            f"{', '.join(names)}: first contacts act as in the influence model, repeats a little less often."
+        )
+    for name, share in zip(posterior.channels, forever, strict=True):
+        if share > RARE:
+            yield (
+                f"In {share:.0%} of the draws the half-life of {name} is above {LONGEST_HALF_LIFE:,.0f} days, the "
+                "longest that a world takes, and is cut to it: the log does not tell how long its contacts act."
+            )

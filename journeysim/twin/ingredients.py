@@ -9,6 +9,7 @@ import numpy as np
 
 from journeysim.errors import InputError
 from journeysim.event_columns import KINDS
+from journeysim.kpis.observed import US_PER_DAY, observe
 from journeysim.stage_history import segment_codes
 
 if TYPE_CHECKING:
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from journeysim.stays import Stays
 
     FloatArray = NDArray[np.float64]
+    IntArray = NDArray[np.int64]
+
+N_WATCHED = 8  # times that stand for all those for which customers were seen
+ALL_OF_IT = 0.99  # of the window
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +37,8 @@ class Ingredients:
     log_squares : sum over all segments of squared deviations of log values from the mean of their segment
     cost_per_contact : (C,) mean
     n_converted : customers with a purchase
+    watched_days : (G, K) equally likely lengths of time for which customers of each segment were seen, from their first
+        event to the end of the window; K is 1 where all were seen for all of it
     """
 
     days: float
@@ -41,6 +48,7 @@ class Ingredients:
     log_squares: float
     cost_per_contact: FloatArray
     n_converted: int
+    watched_days: FloatArray
 
 
 def to_ingredients(log: EventLog, stays: Stays, *, by: str | None = None) -> Ingredients:
@@ -74,4 +82,17 @@ def to_ingredients(log: EventLog, stays: Stays, *, by: str | None = None) -> Ing
         log_squares=float(((logs - mean[of]) ** 2).sum()),
         cost_per_contact=np.bincount(channel, spent, minlength=len(stays.channels)) / contacts,
         n_converted=len(np.unique(who[bought])),
+        watched_days=_watched(log, segment, n_segments),
     )
+
+
+def _watched(log: EventLog, segment: IntArray, n_segments: int) -> FloatArray:
+    """(G, K) middles of K equal parts of the customers of each segment; of all customers where a segment has none."""
+    watched = log.days - observe(log).first_event / US_PER_DAY
+    seen = ~np.isnan(watched)
+    if (watched[seen] >= ALL_OF_IT * log.days).all():
+        return np.full((n_segments, 1), log.days)
+    middles = (np.arange(N_WATCHED) + 0.5) / N_WATCHED
+    own = [watched[seen & (segment == g)] for g in range(n_segments)]
+    # who came in the last moment is still a journey, of some length
+    return np.maximum([np.quantile(x if len(x) else watched[seen], middles) for x in own], 1e-6 * log.days)

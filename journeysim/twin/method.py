@@ -30,8 +30,8 @@ class DigitalTwin:
 
     by: str | None = None
     hidden_personas: int | Literal["auto"] = "auto"
-    n_worlds: int = 100
-    n_customers: int = 20_000
+    n_worlds: int | None = None
+    n_customers: int | None = None
     seed: int = 1
 
     def attribute_log(self, log: EventLog) -> UncertainAttribution:
