@@ -22,7 +22,7 @@ STEP: Final = 1e-4
 
 
 def funnel_draws(mode: HiddenFunnel, gaps: Gaps, *, n: int, seed: int) -> Iterator[HiddenFunnel]:
-    """n funnels from a normal distribution around the mode.
+    """Funnels from a normal distribution around the mode.
 
     Its precision is the observed information, from differences of the score, plus that of the prior. The score is that
     of the complete data in expectation (Fisher's identity), so each coordinate takes one expectation step. Directions
@@ -53,7 +53,7 @@ def _coordinates(funnel: HiddenFunnel) -> FloatArray:
 
 
 def _funnel(at: FloatArray, like: HiddenFunnel) -> HiddenFunnel:
-    found, first = {}, 0
+    found, first = dict[str, FloatArray](), 0
     for field in fields(like):
         shape = np.shape(getattr(like, field.name))
         last = first + int(np.prod(shape))
@@ -61,8 +61,8 @@ def _funnel(at: FloatArray, like: HiddenFunnel) -> HiddenFunnel:
         first = last
         found[field.name] = 1 / (1 + np.exp(-x)) if field.name == "pull" else np.exp(x)
     found["start"] = found["start"] / found["start"].sum()
-    found["onward"] = float(found["onward"])
-    return HiddenFunnel(**found)
+    onward = float(found.pop("onward"))
+    return HiddenFunnel(**found, onward=onward)
 
 
 def _score(funnel: HiddenFunnel, seen: Expected) -> FloatArray:

@@ -8,7 +8,7 @@ and stage at that moment have the probabilities start[g, s], and the first touch
 there. Touches, the time between them, and whether a purchase ends the journey are all that is seen.
 
 It is a Markov-modulated Poisson process with marks; the expectation step is exact but for the gaps between touches,
-which are rounded to B lengths, 3% apart or so.
+which are rounded to B lengths, by at most 5% where the longest is half a year.
 
 Sources: Abhishek, Fader & Hosanagar 2012, Media exposure through the funnel: a model of multi-stage attribution, SSRN
 2158421 (hidden stages, moved by ads). Rydén 1996, Computational Statistics & Data Analysis 21 (EM for such processes).
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
 
-N_GAPS: Final = 150
-SHORTEST_GAP_DAYS: Final = 1e-3
+N_GAPS: Final = 100
+SHORTEST_GAP_DAYS: Final = 0.01
 FIRST_DELAY_DAYS: Final = 3.0
 """Mean delay of a move that a contact causes, to start with."""
 FIRST_PULL: Final = 0.05

@@ -18,12 +18,13 @@ from journeysim.attribution.hidden_funnel import (
     maximisation,
 )
 from journeysim.attribution.sharing import in_proportion, result
-from journeysim.attribution.uncertainty import UncertainAttribution
+from journeysim.attribution.uncertainty import UncertainAttribution, check_draws
 from journeysim.errors import InputError
-from journeysim.journeys import Journeys
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from journeysim.journeys import Journeys
 
     FloatArray = NDArray[np.float64]
 
@@ -54,14 +55,12 @@ class HiddenMarkov:
 
     stages: int = 4
     kinds: int = 2
-    sweeps: int = 100
+    sweeps: int = 80
 
     def __post_init__(self) -> None:
         for name, low, high in (("stages", 1, 12), ("kinds", 1, 6), ("sweeps", 10, 100_000)):
             if not low <= getattr(self, name) <= high:
-                raise InputError(
-                    f"HiddenMarkov: {name} must be from {low} to {high:,}, got {getattr(self, name)!r}."
-                )
+                raise InputError(f"HiddenMarkov: {name} must be from {low} to {high:,}, got {getattr(self, name)!r}.")
 
     def attribute(self, journeys: Journeys) -> Attribution:
         """Fit the model and credit all conversions in proportion to what each channel's absence loses.
@@ -72,7 +71,7 @@ class HiddenMarkov:
         """
         return self._credit(journeys, self._fitted(journeys))
 
-    def posterior(self, journeys: Journeys, *, seed: int, draws: int = 200) -> UncertainAttribution:
+    def posterior(self, journeys: Journeys, *, seed: int, n_draws: int = 200) -> UncertainAttribution:
         """The same with draws, from the normal approximation of the posterior at its mode.
 
         They hold what the number of journeys leaves open *if the model is right*. What it cannot represent they do not
@@ -80,7 +79,8 @@ class HiddenMarkov:
 
         Parameters
         ----------
-        draws : 2 or more
+        seed : of the draws
+        n_draws : 2 or more
 
         Raises
         ------
@@ -88,19 +88,18 @@ class HiddenMarkov:
         """
         from journeysim.attribution.hidden_draws import funnel_draws
 
-        if draws < 2:
-            raise InputError(f"HiddenMarkov: draws must be 2 or more, got {draws!r}.")
+        check_draws(n_draws, seed)
         fit = self._fitted(journeys)
         point = self._credit(journeys, fit)
-        share = np.zeros((draws, len(journeys.channels)))
-        for i, funnel in enumerate(funnel_draws(fit.funnel, fit.gaps, n=draws, seed=seed)):
+        share = np.zeros((n_draws, len(journeys.channels)))
+        for i, funnel in enumerate(funnel_draws(fit.funnel, fit.gaps, n=n_draws, seed=seed)):
             share[i, fit.met] = fit.share(funnel)
         return UncertainAttribution(
             point=point,
             source="posterior",
             share=share,
             value=share * journeys.total_value,
-            settings={"seed": seed, "draws": draws},
+            settings={"seed": seed, "n_draws": n_draws},
         )
 
     def _fitted(self, journeys: Journeys) -> _Fit:
@@ -108,8 +107,8 @@ class HiddenMarkov:
         required_ages_days(journeys, "HiddenMarkov", "markov")
         if not journeys.nulls.any():
             raise InputError(
-                "HiddenMarkov needs journeys that did not convert, and all of these do: how long people stay in a stage "
-                "cannot be told from those who left it for the purchase."
+                "HiddenMarkov needs journeys that did not convert, and all of these do: how long people stay in a "
+                "stage cannot be told from those who left it for the purchase."
             )
         met, used = _used(journeys)
         ages = required_ages_days(used, "HiddenMarkov", "markov")
@@ -128,13 +127,13 @@ class HiddenMarkov:
         notes = []
         if moved > AT_REST:
             notes.append(
-                f"{moved:.1%} of the credit still moved in the last tenth of the sweeps: the log hardly tells the hidden "
-                "stages apart. Raise sweeps, or take fewer stages or kinds."
+                f"{moved:.1%} of the credit still moved in the last tenth of the sweeps: the log hardly tells the "
+                "hidden stages apart. Raise sweeps, or take fewer stages or kinds."
             )
         if journeys.n_conversions < WELL_TOLD:
             notes.append(
-                f"{journeys.n_conversions:,.6g} conversions are few to tell {self.stages} hidden stages and {self.kinds} "
-                "kinds of customers apart."
+                f"{journeys.n_conversions:,.6g} conversions are few to tell {self.stages} hidden stages and "
+                f"{self.kinds} kinds of customers apart."
             )
         return result(
             "hidden_markov",
