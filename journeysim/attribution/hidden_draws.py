@@ -53,7 +53,8 @@ def _coordinates(funnel: HiddenFunnel) -> FloatArray:
 
 
 def _funnel(at: FloatArray, like: HiddenFunnel) -> HiddenFunnel:
-    found, first = dict[str, FloatArray](), 0
+    found: dict[str, FloatArray] = {}
+    first = 0
     for field in fields(like):
         shape = np.shape(getattr(like, field.name))
         last = first + int(np.prod(shape))

@@ -62,6 +62,15 @@ class HiddenMarkov:
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"HiddenMarkov: {name} must be from {low} to {high:,}, got {getattr(self, name)!r}.")
 
+    def fit(self, journeys: Journeys) -> HiddenFunnel:
+        """The fitted model, of the channels that some journey met.
+
+        Raises
+        ------
+        InputError : as `attribute`
+        """
+        return self._fitted(journeys).funnel
+
     def attribute(self, journeys: Journeys) -> Attribution:
         """Fit the model and credit all conversions in proportion to what each channel's absence loses.
 
