@@ -11,17 +11,20 @@ is simulated; whether the shop was like that nobody knows.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from journeysim.attribution.hidden_funnel import HiddenFunnel
 from journeysim.attribution.hidden_markov import HiddenMarkov
 from journeysim.benchmark import Case
 from journeysim.benchmark.cases import Precision
 from journeysim.journeys import Journeys
 from journeysim.spec import Basket, Channel, Persona, Stage, World
 from journeysim.yaml_files import to_yaml
+
+if TYPE_CHECKING:
+    from journeysim.attribution.hidden_funnel import HiddenFunnel
 
 HERE = Path(__file__).parent
 DATA = HERE.parents[1] / "journeysim" / "datasets" / "retentioneering_ecom.csv.gz"
@@ -63,7 +66,7 @@ def shop_journeys() -> Journeys:
 
 
 def world_of(funnel: HiddenFunnel, channels: tuple[str, ...]) -> World:
-    """Everybody arrives and is in one of the hidden stages at once; kinds start alike, which in the funnel they do not."""
+    """Everybody arrives and is in one of the hidden stages at once. Kinds start alike; in the funnel they do not."""
     n_stages = len(funnel.forward)
     names = [f"stage_{s + 1}" for s in range(n_stages)]
     starts = funnel.start.sum(axis=0)
@@ -114,8 +117,8 @@ if __name__ == "__main__":
     fit = HiddenMarkov().fit(journeys)
     case = Case(
         name="fitted-shop",
-        tests="A world fitted to the visits of a web shop by hidden_markov, which knows stages and kinds that it made up.",
-        should_fail="Whatever takes who is met often for who was moved. hidden_markov has an advantage: the world is its own.",
+        tests="A world that hidden_markov fitted to the visits of a web shop, with stages and kinds that it found.",
+        should_fail="Nothing badly: no channel is targeted. hidden_markov has an advantage: the world is its own.",
         world=world_of(fit, journeys.channels),
         truth=Precision(share_error=0.005, max_customers=2_000_000, shapley_customers=100_000, move_customers=50_000),
     )
