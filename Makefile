@@ -50,6 +50,8 @@ $(PEERS)/.installed: benchmarks/peers/requirements.txt
 bench-peers: $(STAMP) $(PEERS)/.installed ## attribution against packages in an environment of their own
 	PYTHONPATH=. $(BIN)/python benchmarks/peers/differences.py --peers $(PEERS)/bin/python
 	PYTHONPATH=. $(BIN)/python benchmarks/speed/attribution_peers.py --peers $(PEERS)/bin/python
+	JOURNEYSIM_PEERS_PYTHON=$(PEERS)/bin/python $(BIN)/python benchmarks/attribution/run.py \
+		--grid benchmarks/attribution/peers.yaml --out out/benchmark/peers
 
 bench-attribution: $(STAMP) ## attribution methods against known truth; fails if it differs from the committed leaderboard
 	$(BIN)/python benchmarks/attribution/run.py --check

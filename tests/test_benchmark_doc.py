@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "attribution-benchmark.md").read_text(encoding="utf-8")
 BOARDS = {
     grid: read_summary(ROOT / "benchmarks" / "attribution" / f"{grid}-leaderboard.csv")
-    for grid in ("small", "customers", "peers")
+    for grid in ("small", "customers", "peers", "touches")
 }
 ROWS = re.findall(
     r"^\| `(\w+)` \| ([\w-]+|all worlds) \| `([\w-]+)` \| ([\d,]+) \| `(\w+)` \| ([\d.]+) \|$", PAGE, flags=re.M

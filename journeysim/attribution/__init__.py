@@ -19,6 +19,7 @@ from journeysim.attribution.heuristic import (
     TimeDecay,
     WShaped,
 )
+from journeysim.attribution.hidden_markov import HiddenMarkov
 from journeysim.attribution.lift_tests import LiftTest, read_lift_tests
 from journeysim.attribution.logistic import BaggedLogistic
 from journeysim.attribution.markov_shapley import MarkovShapley
@@ -47,6 +48,7 @@ __all__ = [
     "CustomWeights",
     "Drift",
     "FirstTouch",
+    "HiddenMarkov",
     "IncrementalPrior",
     "LastNonDirect",
     "LastTouch",

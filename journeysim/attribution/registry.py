@@ -22,6 +22,7 @@ from journeysim.attribution.heuristic import (
     TimeDecay,
     WShaped,
 )
+from journeysim.attribution.hidden_markov import HiddenMarkov
 from journeysim.attribution.logistic import BaggedLogistic
 from journeysim.attribution.markov_shapley import MarkovShapley
 from journeysim.attribution.method import Method
@@ -131,6 +132,13 @@ _METHODS: dict[str, Method] = {
         assumes="hazards of touches add up and fade exponentially; nobody converts without a touch",
         misleads="credits conversions that would have happened anyway to whatever touch was recent",
         needs=frozenset({"times"}),
+    ),
+    "hidden_markov": Method(
+        HiddenMarkov,
+        paper="Abhishek, Fader & Hosanagar 2012, SSRN 2158421; the digital twin for touches alone",
+        assumes="customers pass hidden stages in one direction, and contacts come by chance, given stage and kind",
+        misleads="where stages cannot be told from touches: few touches per journey, few conversions, moves back",
+        needs=frozenset({"times", "nulls"}),
     ),
     "backwards_elimination": Method(
         BackwardsElimination,

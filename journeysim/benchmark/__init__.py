@@ -1,6 +1,7 @@
 """The attribution benchmark: worlds whose causal truth is known, methods through one contract, one table."""
 
 from journeysim.benchmark.cases import Case, load_case
+from journeysim.benchmark.combination import HiddenMarkovPosterior, WithHoldout
 from journeysim.benchmark.contestants import Answer, Contestant, LogAttributor, Sample, SampleAttributor, SkipError
 from journeysim.benchmark.controls import Bootstrapped, EqualShares, Holdout, MarkovPosterior, Oracle, RandomShares
 from journeysim.benchmark.defects import MissTouches, ShortWindow, SplitCustomers, as_observed, with_defects
@@ -17,6 +18,7 @@ __all__ = [
     "Contestant",
     "EqualShares",
     "Grid",
+    "HiddenMarkovPosterior",
     "Holdout",
     "KnownTruth",
     "LogAttributor",
@@ -30,6 +32,7 @@ __all__ = [
     "ShortWindow",
     "SkipError",
     "SplitCustomers",
+    "WithHoldout",
     "as_observed",
     "load_case",
     "random_case",

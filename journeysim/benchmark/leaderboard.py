@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 RANDOM: Final = "random-"
 """How the names of worlds begin that were drawn at random."""
 
+TIED: Final = 1.96
+"""Standard errors within which two methods cannot be told apart: by chance 5% of the time, for each pair."""
+
 COMPARED: Final = (
     "share_error",
     "share_error_shapley",
@@ -81,7 +84,8 @@ def _spread(rows: pl.DataFrame, by: list[str]) -> pl.DataFrame:
 def overall(table: pl.DataFrame, customers: int) -> pl.DataFrame:
     """One line per method at one sample size: means over worlds, each counted once; best share error first.
 
-    A method is ranked on the worlds that it could do; `worlds` says how many these are.
+    A method is placed by the worlds that it could do; `worlds` says how many these are. `rank` is that of the best
+    method from which it cannot be told (`_ranks`), so that those with one rank are tied.
     """
     part = table.filter((pl.col("customers") == customers) & (pl.col("seeds") > 0)).with_columns(
         drawn=pl.col("world").str.starts_with(RANDOM)
@@ -96,7 +100,7 @@ def overall(table: pl.DataFrame, customers: int) -> pl.DataFrame:
         "budget_regret_relative",
         "seed_spread",
     ]
-    return (
+    board = (
         part.group_by("method")
         .agg(
             pl.len().alias("worlds"),
@@ -109,6 +113,36 @@ def overall(table: pl.DataFrame, customers: int) -> pl.DataFrame:
         )
         .sort("share_error", "method")
     )
+    return board.insert_column(0, pl.Series("rank", _ranks(part, board["method"].to_list()), dtype=pl.Int64))
+
+
+def _ranks(part: pl.DataFrame, methods: list[str]) -> list[int]:
+    """Ranks of methods, best first: the one below shares a rank unless its share errors exceed the leader's.
+
+    That is judged by the differences in the worlds that both could do: their mean must be more than `TIED` of its
+    standard errors, over worlds, above 0. In a single world the standard errors over seeds take their place.
+    """
+    errors = {
+        method: {world: (value, error or 0.0) for world, value, error in group.iter_rows()}
+        for (method,), group in part.select("method", "world", "share_error", "share_error_se")
+        .drop_nulls("share_error")
+        .partition_by("method", as_dict=True, include_key=False)
+        .items()
+    }
+    ranks: list[int] = []
+    leader = 0
+    for place, method in enumerate(methods):
+        first, mine = errors[methods[leader]], errors[method]
+        pairs = [(mine[world], first[world]) for world in first if world in mine]
+        apart = np.array([one[0] - other[0] for one, other in pairs])
+        if len(apart) > 1:
+            error = float(apart.std(ddof=1) / np.sqrt(len(apart)))
+        else:
+            error = float(sum(np.hypot(one[1], other[1]) for one, other in pairs))
+        if len(apart) and apart.mean() > TIED * error + 1e-12:
+            leader = place
+        ranks.append(leader + 1)
+    return ranks
 
 
 def matrix(table: pl.DataFrame, customers: int, metric: str = "share_error") -> pl.DataFrame:

@@ -25,7 +25,8 @@ _FORMATS = {
 _EXPLAINED = (
     "Share error is the part of all credit that stands at the wrong channel, against the shares of the true "
     "incremental effects (twin runs of the same customers with and without the channel). Every world counts once. "
-    "Credit below 0 counts as 0.",
+    "Credit below 0 counts as 0. Methods of one rank are tied: over the worlds their errors differ by less than two "
+    "standard errors of the difference.",
     "Methods called random and equal look at nothing; oracle is handed the truth; a holdout is a randomised experiment "
     "on as many customers as the methods see.",
 )
