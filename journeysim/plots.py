@@ -54,6 +54,7 @@ METHODS: Mapping[str, tuple[str, str, str]] = {
     "probabilistic": ("simple probabilistic", "d", GREEN),
     "logistic": ("bagged logistic", "H", GREEN),
     "additive_hazard": ("additive hazard", "8", PURPLE),
+    "hidden_markov": ("hidden Markov", "X", BLUE),
     "backwards_elimination": ("backwards elimination", "<", BLUE),
     "propensity": ("propensity-weighted", ">", ORANGE),
 }

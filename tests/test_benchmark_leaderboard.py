@@ -124,13 +124,13 @@ def test_page_and_text_are_made_from_a_run(tmp_path):
     assert "| last_touch |" in text
 
 
-@pytest.mark.parametrize("grid", ["small", "full", "peers"])
+@pytest.mark.parametrize("grid", ["small", "full", "peers", "touches", "twin"])
 def test_grids_are_read_and_their_methods_can_be_made(grid):
     plan = read_grid(HOME / f"{grid}.yaml")
     for contestant in plan.contestants:
         contestant.made()
     files = {f"worlds/{file.name}" for file in (HOME / "worlds").glob("*.yaml") if not file.stem.endswith("-world")}
-    assert grid == "peers" or files == {*plan.grid.worlds}
+    assert grid not in ("small", "full") or files == {*plan.grid.worlds}
 
 
 def cases_of_the_small_grid():
@@ -146,7 +146,8 @@ def test_the_committed_truth_is_that_of_the_simulator_as_it_is(case):
 
 
 def test_no_truth_is_left_over():
-    wanted = {f"{case.loaded().name}-{truth_key(case)}.json" for case in cases_of_the_small_grid()}
+    cases = [*cases_of_the_small_grid(), *read_grid(HOME / "touches.yaml").cases]
+    wanted = {f"{case.loaded().name}-{truth_key(case)}.json" for case in cases}
     assert {file.name for file in (HOME / "truth").glob("*.json")} == wanted
 
 

@@ -185,7 +185,7 @@ def test_draws_lie_around_the_answer_and_come_from_the_seed():
 
 def test_it_says_what_it_cannot_do():
     journeys = small_journeys()
-    with pytest.raises(InputError, match="all of these do"):
+    with pytest.raises(InputError, match="all of these convert"):
         HiddenMarkov().attribute(replace(journeys, nulls=np.zeros(journeys.n_journeys)))
     with pytest.raises(InputError, match="no times"):
         HiddenMarkov().attribute(replace(journeys, ages_days=None))

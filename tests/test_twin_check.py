@@ -114,7 +114,7 @@ def test_the_command_prints_both_tables_and_writes_worlds(tmp_path, log, monkeyp
     assert found.exit_code == 0, found.output
     assert "Lost without the channel" in found.output
     assert "Markov" in found.output
-    assert "Effects by closed form." in found.output
+    assert "Effects by closed form; hidden personas in the twin: 1." in found.output
     assert "in the log" in found.output
     assert len(list((tmp_path / "out").glob("world-*.yaml"))) == 40
     assert World.from_yaml(tmp_path / "out" / "world-020-2.yaml").stage_names == ("looking", "choosing", "bought")

@@ -116,8 +116,8 @@ class HiddenMarkov:
         required_ages_days(journeys, "HiddenMarkov", "markov")
         if not journeys.nulls.any():
             raise InputError(
-                "HiddenMarkov needs journeys that did not convert, and all of these do: how long people stay in a "
-                "stage cannot be told from those who left it for the purchase."
+                "HiddenMarkov compares journeys that convert with those that do not, and all of these convert. Include "
+                "the journeys without a conversion."
             )
         met, used = _used(journeys)
         ages = required_ages_days(used, "HiddenMarkov", "markov")
@@ -164,13 +164,14 @@ class _Fit:
     met: NDArray[np.bool_]
 
     def share(self, funnel: HiddenFunnel) -> FloatArray:
-        """(met channels,) what is lost without each, scaled to sum to 1."""
+        """(met channels,) what is lost without each, scaled to sum to 1; nothing where no conversion had met it."""
         journeys = self.gaps.journeys
         assert journeys.ages_days is not None  # noqa: S101  # asked before
         days = journeys.ages_days[journeys.offsets[:-1]]
         null = journeys.nulls > 0
         effect, _ = lost_without(funnel, days[null], journeys.nulls[null])
-        effect = np.maximum(effect, 0.0)
+        won = np.bincount(journeys.codes, journeys.conversions[journeys.owner], len(effect)) > 0
+        effect = np.where(won, np.maximum(effect, 0.0), 0.0)
         return np.asarray(effect / effect.sum())
 
 

@@ -246,8 +246,8 @@ class InfluencePosterior:
         """What ArviZ's functions and plots take: `InferenceData`, or `DataTree` from ArviZ 1 on.
 
         Beside the draws and how they were made, `posterior_predictive` holds moves drawn again, given days at risk and
-        contacts, and `observed_data` those that were made; with hidden personas neither is there, because which customer
-        is whose is not observed.
+        contacts, and `observed_data` those that were made; with hidden personas neither is there, because who is which
+        persona is not observed.
         """
         from journeysim.bayes.influence_predictive import moves_again
 

@@ -24,6 +24,7 @@ _LOOKS = {
     "markov": (RED, "P"),
     "shapley": (SKY, "p"),
     "additive_hazard": (PURPLE, "8"),
+    "hidden_markov": (BLUE, "X"),
     "holdout_10": (INK, "v"),
     "holdout_50": (INK, "^"),
     "random": (GREY, "x"),

@@ -178,7 +178,7 @@ def without_noise(effects: FloatArray, errors: FloatArray) -> FloatArray:
 
 def _limits(twin: Twin) -> Iterator[str]:
     """Notes on what the worlds cannot hold of the posterior, where it matters."""
-    from journeysim.bayes.influence_density import BENDS_AT  # compiled
+    from journeysim.bayes.influence_kernels import BENDS_AT  # compiled
 
     posterior = twin.posterior
     appealing = posterior.pull[:, None] * posterior.appeal[..., None]  # (N, G, C, P)
