@@ -38,7 +38,7 @@ def error_map(table: pl.DataFrame, customers: int, metric: str = "share_error", 
     data = matrix(table, customers, metric)
     methods, worlds = data["method"].to_list(), data.columns[1:]
     values = data.select(worlds).to_numpy().astype(np.float64)
-    figure = Figure(figsize=(0.66 * len(worlds) + 3.2, 0.29 * len(methods) + 2.4), layout="constrained")
+    figure = Figure(figsize=(0.66 * max(len(worlds), 7) + 3.2, 0.29 * len(methods) + 2.4), layout="constrained")
     axes = figure.add_subplot()
     axes.set_facecolor("#f4f4f4")
     highest = max(0.6, float(np.nanquantile(values, 0.95)))
@@ -93,7 +93,7 @@ def coverage_chart(table: pl.DataFrame, level: float) -> Figure:
         mean = float(part["coverage"].mean())  # type: ignore[arg-type]
         axes.scatter(
             part["interval_width"], part["coverage"], s=22, color=colors[i % len(colors)], alpha=0.6, lw=0,
-            marker="osD^vPX"[i % 7], label=f"{method.replace('_', ' ')}: {mean:.0%} in the mean",
+            marker="osD^vPX*"[i % 8], label=f"{method.replace('_', ' ')}: {mean:.0%} in the mean",
         )  # fmt: skip
     axes.axhline(level, color=INK, lw=1, ls="--")
     axes.text(1.0, level, f" {level:.0%} promised", va="center", fontsize=9, transform=axes.get_yaxis_transform())

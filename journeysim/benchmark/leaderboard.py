@@ -146,10 +146,11 @@ def _ranks(part: pl.DataFrame, methods: list[str]) -> list[int]:
 
 
 def matrix(table: pl.DataFrame, customers: int, metric: str = "share_error") -> pl.DataFrame:
-    """A row per method, best first, and a column per world; random worlds are one column, their mean."""
-    part = table.filter(pl.col("customers") == customers).with_columns(
-        world=pl.when(pl.col("world").str.starts_with(RANDOM)).then(pl.lit("random worlds")).otherwise("world")
-    )
+    """A row per method, best first, and a column per world; beside named worlds, random ones are one, their mean."""
+    part = table.filter(pl.col("customers") == customers)
+    drawn = pl.col("world").str.starts_with(RANDOM)
+    if not part.select(drawn.all()).item():
+        part = part.with_columns(world=pl.when(drawn).then(pl.lit("random worlds")).otherwise("world"))
     order = overall(table, customers).select("method")
     wide = part.pivot("world", index="method", values=metric, aggregate_function="mean")
     return order.join(wide, on="method", how="left", maintain_order="left")
