@@ -203,3 +203,18 @@ def test_a_gap_that_the_model_takes_for_impossible_breaks_nothing():
     ages[0] = 5_000.0  # after years, thirty touches in a month
     found = HiddenMarkov().attribute(replace(journeys, ages_days=ages))
     assert found.total_conversions == pytest.approx(2)
+
+
+def test_one_stage_is_enough():
+    found = HiddenMarkov(stages=1, kinds=1).posterior(small_journeys(), seed=1, n_draws=3)
+    assert found.point.total_conversions == pytest.approx(small_journeys().n_conversions)
+    np.testing.assert_allclose(found.share.sum(axis=1), 1)
+
+
+def test_journeys_without_a_conversion_may_end_at_their_last_touch():
+    """They are then watched for no time at all, in which nobody buys."""
+    paths = [["a", "b"], ["b"], ["a"], ["b"]]
+    journeys = make_journeys(paths, [1, 2, 0, 0], [0, 0, 4, 5], [0] * 4, channels=("a", "b"))
+    ages = np.where(journeys.nulls[journeys.owner] > 0, 0.0, journeys.ages_days)
+    found = HiddenMarkov().attribute(replace(journeys, ages_days=ages))
+    assert found.total_conversions == pytest.approx(3)

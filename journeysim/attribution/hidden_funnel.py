@@ -212,7 +212,8 @@ def expectation(funnel: HiddenFunnel, gaps: Gaps) -> Expected:
     gradient = expm(block)[..., :n_states, n_states:].sum(axis=1)
     made = gradient * generator
     days = np.diagonal(gradient, axis1=1, axis2=2)
-    to_next = np.stack([made[:, k, k // 2 * 2 + 2] for k in range(n_states - 3)], axis=1)
+    before_last = np.arange(n_states - 3)
+    to_next = made[:, before_last, before_last // 2 * 2 + 2]
     to_next = np.concatenate([to_next, bought[:, -3:-1]], axis=1)  # (G, 2S) moves on, from plain and from waiting
     by_itself = funnel.moves / (funnel.moves + funnel.onward)
     waited = to_next[:, 1::2]
@@ -264,7 +265,7 @@ def lost_without(funnel: HiddenFunnel, days: FloatArray, nulls: FloatArray) -> t
     ----------
     days, nulls : (J,) from the first touch to the end of the journey, and its weight; only where nothing was bought
     """
-    length, of_length = np.unique(days, return_inverse=True)
+    length, of_length = np.unique(np.maximum(days, SHORTEST_GAP_DAYS), return_inverse=True)
     weight = np.bincount(of_length, nulls)
     watched = np.interp(WATCHED, (np.cumsum(weight) - weight / 2) / weight.sum(), length)
     n_kinds, n_stages = funnel.start.shape
