@@ -154,6 +154,13 @@ def test_a_bootstrap_for_any_method(paths):
     assert boot["intervals"]["source"] == "bootstrap"
 
 
+def test_the_hidden_markov_method_has_a_posterior_of_its_own(log):
+    options = ["--method", "hidden_markov", "--intervals", "--draws", 3, "--seed", 2, "--format", "json"]
+    record = json.loads(run("attribute", log, *options))
+    assert record["intervals"]["source"] == "posterior"
+    assert all(row["conversions_low"] < row["conversions_high"] for row in record["rows"])
+
+
 def test_what_is_printed_without_out_is_the_format_alone(paths):
     assert pl.read_csv(run("attribute", paths, "--format", "csv").encode()).height == 3
     assert Page(run("attribute", paths, "--format", "html")).headings[0] == "Attribution: paths.csv"

@@ -42,7 +42,7 @@ class UncertainAttribution:
     Attributes
     ----------
     point : the attribution of the data themselves
-    source : `posterior` (of a Markov chain) or `bootstrap` (of journeys)
+    source : `posterior` (of a model) or `bootstrap` (of journeys)
     settings : how the draws were made
     share : (D, C) share of the conversions; rows sum to 1
     value : (D, C) value credited; rows sum to the total value

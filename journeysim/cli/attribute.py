@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from journeysim.report import Report
 
 DRAWS = 1_000
+WITH_POSTERIOR = ("markov", "hidden_markov")
 
 
 class IntervalMethod(StrEnum):
@@ -58,7 +59,7 @@ def attribute(
     ] = None,
     intervals: Annotated[bool, typer.Option("--intervals", help="Say how sure the credit is.")] = False,
     interval_method: Annotated[
-        IntervalMethod | None, typer.Option(help="By default the posterior for markov, else the bootstrap.")
+        IntervalMethod | None, typer.Option(help="By default the posterior, if the method has one.")
     ] = None,
     draws: Annotated[int | None, typer.Option(min=2, help=f"Of --intervals; by default {DRAWS:,}.")] = None,
     level: Annotated[float | None, typer.Option(help="Of --intervals; by default 0.9.")] = None,
@@ -135,11 +136,12 @@ def _how_sure(
         raise InputError(f"{stray[0]} belongs to --intervals. Add that, or leave {stray[0]} out.")
     if level is not None and not 0 < level < 1:
         raise InputError(f"--level must be between 0 and 1, such as 0.9; got {level:g}.")
-    if asked is IntervalMethod.posterior and method != "markov":
-        raise InputError(f"--interval-method posterior belongs to --method markov; for {method!r} take bootstrap.")
+    if asked is IntervalMethod.posterior and method not in WITH_POSTERIOR:
+        these = " and ".join(WITH_POSTERIOR)
+        raise InputError(f"--interval-method posterior belongs to --method {these}; for {method!r} take bootstrap.")
     if not intervals:
         return None
-    default = IntervalMethod.posterior if method == "markov" else IntervalMethod.bootstrap
+    default = IntervalMethod.posterior if method in WITH_POSTERIOR else IntervalMethod.bootstrap
     return asked or default, draws or DRAWS
 
 
@@ -165,12 +167,15 @@ def _attribute(
     name: str,
     on_progress: OnProgress,
 ) -> Attribution | UncertainAttribution:
-    from journeysim.attribution import attribute, bootstrap_attribution, posterior_attribution
+    from journeysim.attribution import HiddenMarkov, attribute, bootstrap_attribution, posterior_attribution
 
     if how is None:
         with step(on_progress, name):
             return attribute(journeys, method)
     source, n_draws = how
+    if source is IntervalMethod.posterior and method == "hidden_markov":
+        with step(on_progress, name):
+            return HiddenMarkov().posterior(journeys, seed=seed, n_draws=n_draws)
 
     def report(done: int) -> None:
         on_progress(name, done, n_draws)
