@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import expm
 
-from journeysim.ctmc import transition_probabilities
+from journeysim.ctmc import exponentials, transition_probabilities
 
 
 def random_generators(seed, *shape, fast=1.0):
@@ -27,6 +27,14 @@ def test_transition_probabilities_agree_with_scipy(days, fast):
     np.testing.assert_allclose(P, expm(Q * days), rtol=0, atol=1e-11)
     np.testing.assert_allclose(P.sum(axis=-1), 1, rtol=0, atol=1e-14)
     assert (P >= 0).all()
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-9, 0.3, 20.0])
+def test_exponentials_of_any_small_matrices_agree_with_scipy(scale):
+    A = scale * np.random.default_rng(1).normal(size=(2, 3, 5, 5)) * np.array([1e-3, 1.0, 0.1])[:, None, None]
+    want = expm(A)
+    largest = np.abs(want).max(axis=(-2, -1), keepdims=True)
+    np.testing.assert_allclose(exponentials(A) / largest, want / largest, rtol=0, atol=1e-11)
 
 
 def test_slow_chains_beside_fast_ones_stay_exact():

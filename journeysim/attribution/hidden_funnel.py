@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy.linalg import expm
+
+from journeysim.ctmc import exponentials
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -190,7 +191,7 @@ def expectation(funnel: HiddenFunnel, gaps: Gaps) -> Expected:
     n_kinds, n_stages = funnel.start.shape
     n_channels, n_states = len(funnel.pull), 2 * n_stages + 1
     generator, buying = funnel.generator()
-    passing = expm(generator[:, None] * gaps.days[:, None, None])
+    passing = exponentials(generator[:, None] * gaps.days[:, None, None])
     possible = passing > LEAST_PASSING
     passing = np.where(np.triu(np.ones(passing.shape[2:], dtype=bool)), np.maximum(passing, LEAST_PASSING), 0.0)
     by_state = np.zeros((n_kinds, n_channels, n_states))
@@ -207,9 +208,11 @@ def expectation(funnel: HiddenFunnel, gaps: Gaps) -> Expected:
     # exponential of a block matrix (Van Loan 1978, IEEE Transactions on Automatic Control 23)
     block = np.zeros((n_kinds, len(gaps.days), 2 * n_states, 2 * n_states))
     block[..., :n_states, :n_states] = block[..., n_states:, n_states:] = generator.transpose(0, 2, 1)[:, None]
-    block[..., :n_states, n_states:] = np.where(possible, adjoint, 0.0)
+    adjoint = np.where(possible, adjoint, 0.0)
+    most = adjoint.max(axis=(2, 3), keepdims=True)  # the integral is linear in it, and large numbers would cost digits
+    block[..., :n_states, n_states:] = adjoint / np.where(most > 0, most, 1.0)
     block *= gaps.days[:, None, None]
-    gradient = expm(block)[..., :n_states, n_states:].sum(axis=1)
+    gradient = (most * exponentials(block)[..., :n_states, n_states:]).sum(axis=1)
     made = gradient * generator
     days = np.diagonal(gradient, axis1=1, axis2=2)
     before_last = np.arange(n_states - 3)
@@ -286,7 +289,7 @@ def lost_without(funnel: HiddenFunnel, days: FloatArray, nulls: FloatArray) -> t
         chain[:, :, 2 * s + 1, 2 * s + 1] += total
         begin[:, :, 2 * s + 1] = np.einsum("xc,gc->xg", pull, first[:, :, s])
         begin[:, :, 2 * s] = first[:, :, s].sum(axis=1) - begin[:, :, 2 * s + 1]
-    at = np.stack([expm(chain * t)[..., -1] for t in watched])  # (W, C + 1, G, K) converted by then
+    at = exponentials(chain * watched[:, None, None, None, None])[..., -1]  # (W, C + 1, G, K) converted by then
     converts = np.einsum("wxgk,xgk->wx", at, begin)
     weight = 1.0 / np.maximum(1.0 - converts[:, -1], 1e-9)
     total = weight @ converts
