@@ -297,3 +297,18 @@ def test_what_cannot_be_answered_is_refused(posterior, stays, history):
         check_influence(posterior, stays, seed=1)
     with pytest.raises(InputError, match="from 2 to 5"):
         choose_hidden_personas(history, most=1)
+
+
+def test_a_rate_where_nobody_spent_time_is_read_back_as_0(tmp_path):
+    """One customer enters b, and is met there, at the last moment of the log: a contact, and no day at risk."""
+    rows = [(1, 0.0, "stage", "a"), (1, 2.0, "touch", "mail"), (1, 10.0, "stage", "b"), (1, 10.0, "touch", "mail")]
+    for customer in range(2, 40):
+        at = customer / 10
+        rows += [(customer, 0.0, "stage", "a"), (customer, at, "touch", "mail")]
+        rows += [(customer, 2 * at, "stage", "c")] * (customer % 2)
+    history = influence_history(to_stays(log_of(rows)), customers=True)
+    assert history.contacts[0, 1] == 1
+    assert history.stages.exposure_days[0, 1] == 0
+    fitted = InfluenceModel(hidden_personas=2).fit(history, seed=1, draws=8, warmup=30, chains=2)
+    fitted.save(tmp_path / "fitted.nc")
+    assert (InfluencePosterior.load(tmp_path / "fitted.nc").hidden.rate == fitted.hidden.rate).all()

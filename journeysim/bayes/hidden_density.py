@@ -13,6 +13,7 @@ import numpy as np
 
 from journeysim.bayes.hidden_classes import EXIT, FORWARD, Classes, Customers, expected, leaving
 from journeysim.bayes.influence_kernels import natural, unspent, with_priors
+from journeysim.bayes.priors import HALF_A_CONTACT, contacts_prior
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 SHARE_PRIOR: Final = 2.0
 """Dirichlet: as if two customers of each class had been seen."""
-HALF_A_CONTACT: Final = 0.5
-"""Weight of the prior of a rate of contacts, whose mean is the rate among all customers."""
 
 
 class HiddenPriors(NamedTuple):
@@ -60,11 +59,7 @@ class HiddenDensity:
     ) -> HiddenDensity:
         """The density given a history that keeps its customers."""
         customers = Customers.of(history)
-        days = history.stages.exposure_days
-        seen, at_risk = customers.met.sum(axis=0), days.sum(axis=0)[:, None]
-        pooled = np.divide(seen, at_risk, out=np.zeros_like(seen), where=at_risk > 0)
-        prior_days = HALF_A_CONTACT / np.where(pooled > 0, pooled, 1.0)
-        met, prior_days = np.broadcast_arrays(pooled > 0, prior_days, np.empty(customers.met.shape))[:2]
+        met, prior_days = contacts_prior(history.contacts, history.stages.exposure_days)
         return cls(influence, customers, n_classes, priors, met, prior_days)
 
     @property

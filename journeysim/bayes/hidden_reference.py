@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from journeysim.bayes.hidden_classes import EXIT, FORWARD
-from journeysim.bayes.hidden_density import HALF_A_CONTACT, SHARE_PRIOR
+from journeysim.bayes.hidden_density import SHARE_PRIOR
+from journeysim.bayes.priors import HALF_A_CONTACT
 
 if TYPE_CHECKING:
     from journeysim.bayes.hidden_density import HiddenDensity

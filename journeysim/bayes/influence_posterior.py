@@ -14,6 +14,7 @@ from journeysim.bayes.arviz_groups import arviz_object, sample_stats
 from journeysim.bayes.diagnostics import Diagnostics, rhat_and_ess
 from journeysim.bayes.hidden_draws import HiddenDraws
 from journeysim.bayes.intervals import shortest_from_zero
+from journeysim.bayes.priors import contacts_prior
 from journeysim.bayes.stage_history_file import history_in, with_history
 from journeysim.customer_rows import CustomerRows
 from journeysim.errors import InputError
@@ -297,7 +298,7 @@ class InfluencePosterior:
         history = InfluenceHistory(
             stages=history_in(file), channels=netcdf.names(file["channel"]), customers=customers, **columns
         )
-        met = np.broadcast_to(history.contacts.sum(axis=0) > 0, history.contacts.shape)
+        met, _ = contacts_prior(history.contacts, history.stages.exposure_days)
         return cls(
             history=history,
             hidden=HiddenDraws.in_file(file, met) if "persona_share" in file else None,

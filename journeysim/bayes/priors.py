@@ -5,13 +5,22 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import numpy as np
+
 from journeysim.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float64]
+
 SDS_OF_90_PERCENT: Final = 1.6448536269514722
 """A normal variable is within so many standard deviations of its mean with probability 0.9."""
+
+HALF_A_CONTACT: Final = 0.5
+"""Weight of the gamma prior of a segment's rate of contacts, whose mean is the rate in all segments."""
 
 
 class LogNormal(NamedTuple):
@@ -37,3 +46,13 @@ def check_settings(owner: str, settings: Mapping[str, float]) -> None:
         least = 1 if name.endswith("within") else 0
         if not (math.isfinite(value) and value > least):
             raise InputError(f"{owner}: {name} must be a number above {least}, got {value!r}.")
+
+
+def contacts_prior(contacts: FloatArray, days: FloatArray) -> tuple[NDArray[np.bool_], FloatArray]:
+    """(G, S, C) each, of contacts (G, S, C) and days at risk (G, S): where contacts may come at all, those of some
+    segment, and the days in which half of one is expected at the rate in all segments.
+    """
+    seen, at_risk = contacts.sum(axis=0), days.sum(axis=0)[:, None]
+    pooled = np.divide(seen, at_risk, out=np.zeros_like(seen), where=at_risk > 0)
+    expected_days = HALF_A_CONTACT / np.where(pooled > 0, pooled, 1.0)
+    return np.broadcast_to(pooled > 0, contacts.shape), np.broadcast_to(expected_days, contacts.shape)

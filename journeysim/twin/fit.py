@@ -10,6 +10,7 @@ import numpy as np
 from journeysim.bayes.hidden_choice import choose_hidden_personas
 from journeysim.bayes.influence import InfluenceModel
 from journeysim.bayes.influence_causes import chosen_draws
+from journeysim.bayes.priors import HALF_A_CONTACT, contacts_prior
 from journeysim.errors import InputError
 from journeysim.influence_history import influence_history
 from journeysim.moves import LOST
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
 
-HALF_A_CONTACT = 0.5  # weight of the prior of a segment's rate of contacts, whose mean is that of all segments
 LARGEST_PULL = 1 - 1e-9
 LONGEST_HALF_LIFE = 3650.0  # the longest that a World takes; within any window it is forever
 STARTS_PER_DAY = 1e4  # leaving the added first stage takes nine seconds
@@ -151,11 +151,9 @@ def worlds_from(
 
 def _rates(contacts: FloatArray, days: FloatArray, n: int, rng: np.random.Generator) -> FloatArray:
     """(n, G, S, C) contacts per day."""
-    seen, at_risk = contacts.sum(axis=0), days.sum(axis=0)[:, None]  # (S, C), (S, 1)
-    pooled = np.divide(seen, at_risk, out=np.zeros_like(seen), where=at_risk > 0)
-    prior_days = HALF_A_CONTACT / np.where(pooled > 0, pooled, 1.0)
+    met, prior_days = contacts_prior(contacts, days)
     drawn = rng.gamma(contacts + HALF_A_CONTACT, 1 / (days[..., None] + prior_days), size=(n, *contacts.shape))
-    return np.where(pooled > 0, drawn, 0.0)
+    return np.where(met, drawn, 0.0)
 
 
 def _baskets(x: Ingredients, n: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
