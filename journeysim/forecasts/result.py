@@ -140,9 +140,7 @@ class Forecast:
         found = np.asarray(changed.of(measure, at) - self.baseline.of(measure, at))
         noise = self.noise.get((scenario, measure), 0.0)
         if segment is None and noise > 0 and len(found) > 1:
-            variance = found.var(ddof=1)
-            kept = np.sqrt(max(0.0, 1 - noise**2 / variance)) if variance > 0 else 0.0
-            found = found.mean() + kept * (found - found.mean())
+            return without_noise(found, np.array(noise**2))
         return found
 
     def days_of(self, measure: str) -> float | None:
@@ -193,6 +191,15 @@ class Forecast:
             variance = float((changed.of(measure) - self.baseline.of(measure)).var(ddof=1))
             shares.append(min(1.0, noise**2 / variance) if variance > 0 else 0.0)
         return max(shares)
+
+
+def without_noise(draws: FloatArray, variance: FloatArray) -> FloatArray:
+    """(N, ...) draws drawn towards their mean by what Monte Carlo noise of a variance (...) adds to their spread."""
+    spread = draws.var(axis=0, ddof=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        kept = np.where(spread > 0, np.sqrt(np.maximum(0.0, 1 - variance / spread)), 0.0)
+    mean = draws.mean(axis=0)
+    return np.asarray(mean + kept * (draws - mean))
 
 
 def _in_words(row: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from journeysim.event_columns import KINDS
 from journeysim.events import microseconds
 from journeysim.forecasts.closed_form import check_grid, discount_per_day
 from journeysim.forecasts.over_time import GainsOverTime
+from journeysim.forecasts.result import without_noise
 from journeysim.forecasts.simulated import draws_of_worlds
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def gains_over_time_of_worlds(
                     variances.setdefault(key, np.zeros(len(days)))[:] += error**2 / len(worlds)
         if on_progress is not None:
             on_progress(n + 1)
-    sharp = {key: _without_noise(gain, variances[key]) for key, gain in gains.items()}
+    sharp = {key: without_noise(gain, variances[key]) for key, gain in gains.items()}
     return GainsOverTime(np.asarray(days, dtype=np.float64), sharp, next(iter(worlds[0].values())).currency)
 
 
@@ -110,12 +111,3 @@ def amounts_by_day(log: EventLog, days: FloatArray, discount_per_day: float) -> 
         "profit": revenue - spent,
         "clv": summed("purchase", value * now) - summed("touch", cost * now),
     }
-
-
-def _without_noise(draws: FloatArray, variance: FloatArray) -> FloatArray:
-    """(N, T) draws drawn towards their mean, day by day, by what Monte Carlo noise of a variance (T,) adds."""
-    spread = draws.var(axis=0, ddof=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        kept = np.where(spread > 0, np.sqrt(np.maximum(0.0, 1 - variance / spread)), 0.0)
-    mean = draws.mean(axis=0)
-    return np.asarray(mean + kept * (draws - mean))
