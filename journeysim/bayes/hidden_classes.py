@@ -121,7 +121,7 @@ def chances(
     _, n_classes, n_stages = out.shape
     n_channels = classes.reach.shape[1]
     n_moves = log_hazard.shape[1]
-    pace = np.exp(classes.pace)
+    pace, hazard = np.exp(classes.pace), np.exp(log_hazard)
     total = 0.0
     chance = np.empty((len(x.weight), n_classes))
     beside = np.zeros(len(x.move))
@@ -137,7 +137,7 @@ def chances(
         for i in range(x.first_move[r], x.first_move[r + 1]):
             for j in range(x.first_contact[i], x.first_contact[i + 1]):
                 beside[i] += opened[j]
-            h = math.exp(log_hazard[g, x.move[i] % n_moves])
+            h = hazard[g, x.move[i] % n_moves]
             for k in range(n_classes):
                 chance[r, k] += math.log(pace[k] * h + beside[i])
         most = chance[r].max()
@@ -163,7 +163,7 @@ def expected(x: Customers, log_hazard: FloatArray, opened: FloatArray, classes: 
     contacts = np.zeros((n_classes, n_channels))
     base = np.zeros((n_classes, n_segments, n_moves))
     caused = np.zeros(len(opened))
-    pace = np.exp(classes.pace)
+    pace, hazard = np.exp(classes.pace), np.exp(log_hazard)
     total, chance, beside = chances(x, log_hazard, opened, classes, out)
     for r in range(len(x.weight)):
         g = x.segment[r]
@@ -178,11 +178,12 @@ def expected(x: Customers, log_hazard: FloatArray, opened: FloatArray, classes: 
                 contacts[k, c] += p * x.contacts[r, c]
         for i in range(x.first_move[r], x.first_move[r + 1]):
             m = x.move[i] % n_moves
-            h = math.exp(log_hazard[g, m])
             share = 0.0  # of the move that one unit of opened hazard caused
             for k in range(n_classes):
-                base[k, g, m] += chance[r, k] * pace[k] * h / (pace[k] * h + beside[i])
-                share += chance[r, k] / (pace[k] * h + beside[i])
+                by_itself = pace[k] * hazard[g, m]
+                per_unit = chance[r, k] / (by_itself + beside[i])
+                base[k, g, m] += by_itself * per_unit
+                share += per_unit
             for j in range(x.first_contact[i], x.first_contact[i + 1]):
                 caused[j] = share * opened[j]
     return Expected(total, members, days, forward, exits, contacts, base, caused)

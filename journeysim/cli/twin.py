@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from journeysim.cli.app import Seed
 from journeysim.cli.source import read_any_log
 from journeysim.cli.terminal import out, print_hanging, progress, say_where, step
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from journeysim.events import EventLog
 
 MOST_SIMULATED = 100  # worlds
 
@@ -38,8 +43,6 @@ def twin(
 
     from rich.table import Table
 
-    from journeysim.attribution import RemovalEffect
-    from journeysim.journeys import to_journeys
     from journeysim.new_outputs import new_directory
     from journeysim.twin import check_twin, fit_world, twin_attribution
 
@@ -47,6 +50,7 @@ def twin(
         with progress() as on_progress:
             with step(on_progress, "read the log"):
                 events = read_any_log(log, map_file)
+                removal = _removal_effects(events)
             with step(on_progress, "fit"):
                 fitted = fit_world(events, seed=seed, by=by)
             with step(on_progress, "draw worlds"):
@@ -63,7 +67,6 @@ def twin(
                 drawn=drawn,
                 on_progress=lambda n: on_progress("switch off", n, n_worlds),
             )
-        removal = RemovalEffect().attribute(to_journeys(events)).to_frame().select("channel", markov="removal_effect")
         frame = effects.to_frame().join(removal, on="channel", how="left", maintain_order="left")
         if folder is not None:
             frame.write_csv(folder / "effects.csv")
@@ -87,10 +90,25 @@ def twin(
             "none" if row["markov"] is None else f"{row['markov']:.1%}",
         )
     out.print(table, "")
-    print_hanging("", "Markov: the removal effect of the same channel, which does not tell causes from company.")
+    print_hanging(
+        "", "Markov: its removal effect on conversions with a touch, which does not tell causes from company."
+    )
     print_hanging("", f"Effects by {effects.source}; hidden personas in the twin: {fitted.hidden_personas}.")
     for note in effects.notes:
         print_hanging("", note)
     out.print("", check)
     if out_dir is not None:
         say_where(out_dir)
+
+
+def _removal_effects(events: EventLog) -> pl.DataFrame:
+    """`channel, markov`; empty where no journey with a touch converts."""
+    import polars as pl
+
+    from journeysim.attribution import RemovalEffect
+    from journeysim.journeys import to_journeys
+
+    journeys = to_journeys(events)
+    if not journeys.n_conversions > 0:
+        return pl.DataFrame(schema={"channel": pl.String, "markov": pl.Float64})
+    return RemovalEffect().attribute(journeys).to_frame().select("channel", markov="removal_effect")

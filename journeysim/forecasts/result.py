@@ -194,10 +194,13 @@ class Forecast:
 
 
 def without_noise(draws: FloatArray, variance: FloatArray) -> FloatArray:
-    """(N, ...) draws drawn towards their mean by what Monte Carlo noise of a variance (...) adds to their spread."""
+    """(N, ...) draws drawn towards their mean by what Monte Carlo noise of a variance (...) adds to their spread.
+
+    The spread that is left is at least the error of their mean, which noise has too.
+    """
     spread = draws.var(axis=0, ddof=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        kept = np.where(spread > 0, np.sqrt(np.maximum(0.0, 1 - variance / spread)), 0.0)
+        kept = np.where(spread > 0, np.sqrt(np.maximum(1 / len(draws), 1 - variance / spread)), 0.0)
     mean = draws.mean(axis=0)
     return np.asarray(mean + kept * (draws - mean))
 

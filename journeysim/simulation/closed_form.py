@@ -112,7 +112,8 @@ def conversions_without(worlds: Sequence[World], horizon_days: float) -> FloatAr
 def beyond_closed_form(world: World) -> tuple[str, ...]:
     """What keeps a world from a closed form of its first purchases, in words; empty if nothing does.
 
-    What acts only after the first purchase, or on values, satisfaction and costs alone, is no obstacle.
+    What acts on values, satisfaction and costs alone is no obstacle. Where things act is not looked at: a calendar of a
+    stage after the purchase is one.
     """
     return tuple(_obstacles(world))
 
