@@ -83,14 +83,16 @@ class HiddenDensity:
         log_hazard, decay, strength, slope = natural(x[known], d, inner.priors, inner.n_channels, *switches)
         total, by_strength, by_decay = unspent(0.0, d, decay, strength)
 
-        at, of = decay[d.channel[d.cell]], d.cell
+        of = d.cell
+        at = decay[d.channel][of]
         opened = strength[of] * at * np.exp(-at * d.age)
         found = expected(self.customers, log_hazard, opened, c, leaving(log_hazard, c, self.customers))
         total += found.log_likelihood + (d.plain * log_hazard).sum()
         caused = np.bincount(of, found.caused, len(strength))
         # an influence that underflows to 0 causes nothing
         by_strength += np.divide(caused, strength, out=np.zeros(len(strength)), where=strength > 0)
-        by_decay += np.bincount(d.channel[of], found.caused * (1.0 - at * d.age), len(decay))
+        aged = np.bincount(of, found.caused * d.age, len(strength))
+        by_decay += np.bincount(d.channel, caused - decay[d.channel] * aged, len(decay))
 
         way = self.customers.way
         times = np.exp(np.array([c.pace, np.zeros_like(c.pace), -c.patience])[way].T)  # (K, M)
