@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
 
 MOST_PERSONAS: Final = 5
+TARGET_ACCEPT: Final = 0.95
+"""The pull of a channel that does nothing has a long tail towards 0, in which longer steps diverge now and then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,7 @@ class InfluenceModel:
             warmup=warmup,
             chains=chains,
             progress=progress,
+            target_accept=TARGET_ACCEPT,
         )
         points = round_density.points(drawn.points)
         p = density.parameters(points)

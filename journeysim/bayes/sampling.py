@@ -46,7 +46,15 @@ class Draws:
 
 
 def sample(
-    density: Density, *, where: str, seed: int, draws: int, warmup: int, chains: int, progress: bool = False
+    density: Density,
+    *,
+    where: str,
+    seed: int,
+    draws: int,
+    warmup: int,
+    chains: int,
+    progress: bool = False,
+    target_accept: float = 0.8,
 ) -> Draws:
     """Sample a density by NUTS, chains in parallel.
 
@@ -57,6 +65,7 @@ def sample(
     draws, warmup : per chain; at least 4 draws, which R-hat needs
     chains : at least 2, for only several can disagree
     progress : show the sampler's progress if standard error is a terminal
+    target_accept : share of proposals that the step size aims at; more means smaller steps, which diverge less
 
     Raises
     ------
@@ -77,6 +86,7 @@ def sample(
         tune=warmup,
         chains=chains,
         seed=seed,
+        target_accept=target_accept,
         progress_bar=progress and sys.stderr.isatty(),
         save_warmup=False,
         blocking=False,  # nutpie's own waiting takes Ctrl-C for "enough draws"

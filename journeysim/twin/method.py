@@ -10,6 +10,7 @@ import numpy as np
 from journeysim.attribution.base import Attribution
 from journeysim.attribution.uncertainty import UncertainAttribution
 from journeysim.errors import InputError
+from journeysim.journeys import to_journeys
 from journeysim.twin.effects import twin_attribution
 from journeysim.twin.fit import fit_world
 
@@ -21,15 +22,19 @@ if TYPE_CHECKING:
 class DigitalTwin:
     """Credit in proportion to what is lost in the fitted world without each channel; effects below 0 count as 0.
 
+    The value of conversions is shared out in the same proportion; which channel wins the dear ones is not looked at.
+
     Attributes
     ----------
     by : attribute of customers that splits them into segments; None for one segment
     hidden_personas : as in `fit_world`
+    draws : of the sampler, per chain; the fit takes as long as they and 500 draws of warm-up
     n_worlds, n_customers, seed : as in `twin_attribution`
     """
 
     by: str | None = None
     hidden_personas: int | Literal["auto"] = "auto"
+    draws: int = 500
     n_worlds: int | None = None
     n_customers: int | None = None
     seed: int = 1
@@ -42,7 +47,7 @@ class DigitalTwin:
         InputError : no channel has an effect above 0 in some world, or as `fit_world` and
             `twin_attribution`
         """
-        twin = fit_world(log, seed=self.seed, by=self.by, hidden_personas=self.hidden_personas)
+        twin = fit_world(log, seed=self.seed, by=self.by, hidden_personas=self.hidden_personas, draws=self.draws)
         found = twin_attribution(twin, seed=self.seed, n_worlds=self.n_worlds, n_customers=self.n_customers)
         positive = np.maximum(found.effect, 0.0)
         total = positive.sum(axis=1, keepdims=True)
@@ -50,16 +55,22 @@ class DigitalTwin:
             raise InputError(
                 "DigitalTwin: in some fitted world no channel has an effect, so there is no credit to share."
             )
-        no_value = np.zeros(len(found.channels))
+        journeys = to_journeys(log)
         point = Attribution(
             method="digital_twin",
             settings=asdict(self),
             channels=found.channels,
-            conversions=found.share * found.n_converted,
-            value=no_value,
+            conversions=found.share * journeys.n_conversions,
+            value=found.share * journeys.total_value,
+            untouched_conversions=journeys.untouched_conversions,
+            untouched_value=journeys.untouched_value,
             notes=(*found.notes, f"Hidden personas in the twin: {twin.hidden_personas}."),
         )
         share = positive / total
         return UncertainAttribution(
-            point=point, source="posterior", share=share, value=np.zeros_like(share), settings={"seed": self.seed}
+            point=point,
+            source="posterior",
+            share=share,
+            value=share * journeys.total_value,
+            settings={"seed": self.seed},
         )
