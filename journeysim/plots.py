@@ -55,6 +55,7 @@ METHODS: Mapping[str, tuple[str, str, str]] = {
     "logistic": ("bagged logistic", "H", GREEN),
     "additive_hazard": ("additive hazard", "8", PURPLE),
     "hidden_markov": ("hidden Markov", "X", BLUE),
+    "digital_twin": ("digital twin", "*", INK),
     "backwards_elimination": ("backwards elimination", "<", BLUE),
     "propensity": ("propensity-weighted", ">", ORANGE),
 }

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from journeysim.attribution import methods
+from journeysim.attribution import log_methods, methods
 from journeysim.forecasts import Forecast, Measures
 from journeysim.plots import METHODS as LOOKS
 from journeysim.plots import _decimals, attribution_chart, curve_chart, forecast_chart, stage_map
@@ -113,7 +113,7 @@ def test_a_method_looks_the_same_in_every_picture():
 
 
 def test_every_method_that_is_registered_has_its_look():
-    assert {*LOOKS} == {*methods()}
+    assert {*LOOKS} == {*methods(), *log_methods()}
 
 
 def test_channels_stand_in_the_order_of_the_truth_with_their_own_shares():

@@ -1,7 +1,7 @@
 """Attribution: which channels are credited with the conversions, by rules, games, chains and models, and how surely."""
 
 from journeysim.attribution.any_touch import AnyTouch
-from journeysim.attribution.base import Attribution, Attributor, require_conversions
+from journeysim.attribution.base import Attribution, Attributor, LogAttributor, require_conversions
 from journeysim.attribution.bootstrap import bootstrap_attribution
 from journeysim.attribution.calibrated import CalibratedAttribution, TestAgreement
 from journeysim.attribution.calibration import IncrementalPrior, calibrate
@@ -30,7 +30,15 @@ from journeysim.attribution.plugins import PluginWarning
 from journeysim.attribution.posterior import posterior_attribution
 from journeysim.attribution.probabilistic import SimpleProbabilistic
 from journeysim.attribution.propensity import PropensityWeighted
-from journeysim.attribution.registry import attribute, method_info, method_table, methods, name_of, register
+from journeysim.attribution.registry import (
+    attribute,
+    log_methods,
+    method_info,
+    method_table,
+    methods,
+    name_of,
+    register,
+)
 from journeysim.attribution.removal import RemovalEffect
 from journeysim.attribution.shapley import OrderedShapley, SetShapley, SimplifiedShapley
 from journeysim.attribution.uncertainty import UncertainAttribution
@@ -54,6 +62,7 @@ __all__ = [
     "LastTouch",
     "LiftTest",
     "Linear",
+    "LogAttributor",
     "MarkovShapley",
     "Method",
     "OrderedShapley",
@@ -78,6 +87,7 @@ __all__ = [
     "journeys_between",
     "journeys_by_period",
     "journeys_by_segment",
+    "log_methods",
     "method_info",
     "method_table",
     "methods",

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from journeysim.attribution.uncertainty import UncertainAttribution
+    from journeysim.events import EventLog
     from journeysim.journeys import Journeys
 
     FloatArray = NDArray[np.float64]
@@ -136,6 +138,15 @@ class Attributor(Protocol):
 
     def attribute(self, journeys: Journeys) -> Attribution:
         """Credit the conversions of the journeys to their channels."""
+        ...
+
+
+@runtime_checkable
+class LogAttributor(Protocol):
+    """A method that needs more than paths: stages, times between moves, what customers did after the purchase."""
+
+    def attribute_log(self, log: EventLog) -> Attribution | UncertainAttribution:
+        """Credit the conversions of a log to its channels."""
         ...
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, fields, is_dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -14,10 +14,12 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from journeysim.attribution.base import Attribution, Attributor, require_conversions
-from journeysim.attribution.registry import attribute, method_info, methods, name_of
+from journeysim.attribution.base import Attribution, Attributor, LogAttributor, require_conversions
+from journeysim.attribution.registry import attribute, log_methods, method_info, methods, name_of
 from journeysim.attribution.uncertainty import as_text
 from journeysim.errors import InputError
+from journeysim.events import EventLog
+from journeysim.journeys import to_journeys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
 
+AnyMethod: TypeAlias = str | Attributor | LogAttributor
 STANDARD_METHODS: Final = ("first_touch", "last_touch", "linear", "position_based", "time_decay", "markov")
 """What is set side by side by default: the methods that most teams know. All of the registry would be a crowd."""
 _WIDEST: Final = 26  # characters of a channel's name before it is folded
@@ -188,8 +191,8 @@ class Comparison:
 
 
 def compare(
-    journeys: Journeys,
-    methods: Sequence[str | Attributor] | Mapping[str, str | Attributor] | Literal["all"] = STANDARD_METHODS,
+    source: Journeys | EventLog,
+    methods: Sequence[AnyMethod] | Mapping[str, AnyMethod] | Literal["all"] = STANDARD_METHODS,
     *,
     on_progress: Callable[[int], None] | None = None,
 ) -> Comparison:
@@ -197,8 +200,9 @@ def compare(
 
     Parameters
     ----------
+    source : as in `attribute`; of a log, the journeys are those of `to_journeys`
     methods : names or methods with settings, also several of one kind: they are labelled by the settings that are not
-        the defaults ("markov order=3"); or a mapping from labels of yours; or "all" that are registered
+        the defaults ("markov order=3"); or a mapping from labels of yours; or "all" that are registered for journeys
     on_progress : called with the number of methods done
 
     A method that refuses these journeys (no times of touches, say) is listed with its reason in `refused`.
@@ -207,13 +211,16 @@ def compare(
     ------
     InputError : nothing converts, no method or an unknown name is given, or every method refuses
     """
+    journeys = to_journeys(source) if isinstance(source, EventLog) else source
     require_conversions(journeys)
     asked = _labelled(methods)
     results: dict[str, Attribution] = {}
     refused: dict[str, str] = {}
     for done, (label, method) in enumerate(asked.items(), 1):
         try:
-            found = attribute(journeys, method)
+            found = attribute(
+                source if isinstance(method, LogAttributor) or method in log_methods() else journeys, method
+            )
             if found.channels != journeys.channels:
                 raise InputError(f"it credits other channels than these journeys have: {', '.join(found.channels)}.")
             results[label] = found
@@ -228,8 +235,8 @@ def compare(
 
 
 def _labelled(
-    asked: Sequence[str | Attributor] | Mapping[str, str | Attributor] | Literal["all"],
-) -> dict[str, str | Attributor]:
+    asked: Sequence[AnyMethod] | Mapping[str, AnyMethod] | Literal["all"],
+) -> dict[str, AnyMethod]:
     """Methods by label; an unknown name is a slip of the caller, not a refusal of the journeys."""
     if isinstance(asked, str):
         if asked != "all":
@@ -250,12 +257,12 @@ def _labelled(
     for method in labelled.values():
         if isinstance(method, str) and method not in methods():
             method_info(method)  # says which names there are
-        elif not isinstance(method, str) and not isinstance(method, Attributor):
-            raise InputError(f"A method is a name or has attribute(journeys); got {method!r}.")
+        elif not isinstance(method, str | Attributor | LogAttributor):
+            raise InputError(f"A method is a name or has attribute(journeys) or attribute_log(log); got {method!r}.")
     return labelled
 
 
-def label_of(method: str | Attributor) -> str:
+def label_of(method: AnyMethod) -> str:
     """The name of a method with those of its settings that are not the defaults, such as "markov order=3"."""
     settings: tuple[Field[Any], ...] = fields(method) if is_dataclass(method) else ()
     changed = [(field.name, getattr(method, field.name), field.default) for field in settings]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from journeysim.attribution.base import Attributor
+    from journeysim.attribution.base import Attributor, LogAttributor
 
-Need: TypeAlias = Literal["times", "nulls"]
+Need: TypeAlias = Literal["times", "nulls", "stages"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,13 @@ class Method:
     paper : where it was described; empty for a rule of thumb
     assumes : one line; what has to hold for its credit to mean something
     misleads : one line; when it says something wrong
-    needs : `times` (ages of touches) and `nulls` (journeys without conversion), without which it refuses
+    needs : `times` (ages of touches), `nulls` (journeys without conversion) and `stages` (a log, not journeys), without
+        which it refuses
     may_be_negative : whether a channel's credit can be below zero
     provided_by : the distribution that brings it
     """
 
-    factory: Callable[[], Attributor]
+    factory: Callable[[], Attributor | LogAttributor]
     paper: str = ""
     assumes: str = ""
     misleads: str = ""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING
 from warnings import warn
 
 import polars as pl
 
 from journeysim.attribution.any_touch import AnyTouch
-from journeysim.attribution.base import Attribution, Attributor
+from journeysim.attribution.base import Attribution, Attributor, LogAttributor
 from journeysim.attribution.elimination import BackwardsElimination
 from journeysim.attribution.hazard import AdditiveHazard
 from journeysim.attribution.heuristic import (
@@ -31,13 +32,14 @@ from journeysim.attribution.probabilistic import SimpleProbabilistic
 from journeysim.attribution.propensity import PropensityWeighted
 from journeysim.attribution.removal import RemovalEffect
 from journeysim.attribution.shapley import OrderedShapley, SetShapley, SimplifiedShapley
+from journeysim.attribution.uncertainty import UncertainAttribution
 from journeysim.errors import InputError
+from journeysim.events import EventLog
+from journeysim.journeys import Journeys, to_journeys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from importlib.metadata import EntryPoint
-
-    from journeysim.journeys import Journeys
 
 _METHODS: dict[str, Method] = {
     "first_touch": Method(
@@ -156,9 +158,19 @@ _METHODS: dict[str, Method] = {
     ),
 }
 
+_OF_LOGS: dict[str, Method] = {
+    # The twin stands above attribution, and data flows one way: only its name is known here.
+    "digital_twin": Method(
+        lambda: import_module("journeysim.twin").DigitalTwin(),
+        assumes="contacts add to the hazard of the next stage and fade; customers are of one hidden kind or of two",
+        misleads="where word of mouth, seasons or unlogged touches decide; takes minutes",
+        needs=frozenset({"times", "nulls", "stages"}),
+    ),
+}
+
 
 def methods() -> tuple[str, ...]:
-    """Names of the registered methods, those of other distributions last; none of those is imported.
+    """Names of the registered methods of journeys, those of other distributions last; none of those is imported.
 
     `method_table()` says where each comes from, what it assumes and when it misleads.
 
@@ -168,6 +180,11 @@ def methods() -> tuple[str, ...]:
     return (*_METHODS, *_plugins_now())
 
 
+def log_methods() -> tuple[str, ...]:
+    """Names of the methods that need a log with stages."""
+    return (*_OF_LOGS,)
+
+
 def method_info(name: str) -> Method:
     """What the registry knows of a method.
 
@@ -175,17 +192,19 @@ def method_info(name: str) -> Method:
     ------
     InputError : for an unknown name, or a method of another distribution that cannot be loaded
     """
-    if name in _METHODS:
-        return _METHODS[name]
+    for known in (_METHODS, _OF_LOGS):
+        if name in known:
+            return known[name]
     plugins = _plugins_now()
     if name in plugins:
         return load_plugin(plugins[name])
-    near = get_close_matches(name, methods(), n=1)
+    known_names = (*methods(), *log_methods())
+    near = get_close_matches(name, known_names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise InputError(f"Unknown attribution method {name!r}.{hint} Methods: {', '.join(methods())}.")
+    raise InputError(f"Unknown attribution method {name!r}.{hint} Methods: {', '.join(known_names)}.")
 
 
-def name_of(method: str | Attributor) -> str:
+def name_of(method: str | Attributor | LogAttributor) -> str:
     """The registered name of a method, or that of its class where it has none."""
     if isinstance(method, str):
         return method
@@ -199,7 +218,7 @@ def method_table() -> pl.DataFrame:
     A method of another distribution that cannot be loaded is left out, with a `PluginWarning` that says why.
     """
     rows = []
-    for name in methods():
+    for name in (*methods(), *log_methods()):
         try:
             info = method_info(name)
         except InputError as error:
@@ -222,32 +241,41 @@ def register(name: str, factory: Callable[[], Attributor] | Method) -> None:
     ------
     InputError : if the name is taken
     """
-    if name in methods():
+    if name in (*methods(), *log_methods()):
         raise InputError(f"There is an attribution method {name!r} already; register yours under another name.")
     _METHODS[name] = factory if isinstance(factory, Method) else Method(factory, provided_by="register()")
 
 
-def attribute(journeys: Journeys, method: str | Attributor = "markov") -> Attribution:
-    """Credit the conversions of journeys to channels.
+def attribute(source: Journeys | EventLog, method: str | Attributor | LogAttributor = "markov") -> Attribution:
+    """Credit conversions to channels.
 
     Parameters
     ----------
-    journeys : paths of touches and what each led to
+    source : paths of touches and what each led to; or a log, for methods that need its stages (others make journeys of
+        it, by `to_journeys`)
     method : a registered name, for its default settings, or a method with settings such as `RemovalEffect(order=2)`
 
     Raises
     ------
-    InputError : for an unknown name, journeys without conversions, a method of another distribution that does not keep
-        the protocol, or whatever the method refuses
+    InputError : for an unknown name, journeys without conversions or where a log is needed, a method of another
+        distribution that does not keep the protocol, or whatever the method refuses
     """
     told = f"The attribution method {name_of(method)!r}"
     if isinstance(method, str):
         info = method_info(method)
         told += f" of {info.provided_by}"
         method = info.factory()
-        if not isinstance(method, Attributor):
+        if not isinstance(method, Attributor | LogAttributor):
             raise InputError(f"{told} makes {type(method).__name__}, which has no attribute(journeys).")
-    credit: object = method.attribute(journeys)
+    credit: object
+    if isinstance(source, EventLog) and isinstance(method, LogAttributor):
+        credit = method.attribute_log(source)
+    elif isinstance(method, Attributor):
+        credit = method.attribute(to_journeys(source) if isinstance(source, EventLog) else source)
+    else:
+        raise InputError(f"{told} needs a log with stages, which journeys are not: attribute(log, ...).")
+    if isinstance(credit, UncertainAttribution):
+        credit = credit.point
     if not isinstance(credit, Attribution):
         raise InputError(f"{told} returned {type(credit).__name__}, not an Attribution.")
     return credit

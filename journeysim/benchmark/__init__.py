@@ -2,7 +2,7 @@
 
 from journeysim.benchmark.cases import Case, load_case
 from journeysim.benchmark.combination import HiddenMarkovPosterior, WithHoldout
-from journeysim.benchmark.contestants import Answer, Contestant, LogAttributor, Sample, SampleAttributor, SkipError
+from journeysim.benchmark.contestants import Answer, Contestant, Sample, SampleAttributor, SkipError
 from journeysim.benchmark.controls import Bootstrapped, EqualShares, Holdout, MarkovPosterior, Oracle, RandomShares
 from journeysim.benchmark.defects import MissTouches, ShortWindow, SplitCustomers, as_observed, with_defects
 from journeysim.benchmark.grid import Grid, Plan, read_grid
@@ -21,7 +21,6 @@ __all__ = [
     "HiddenMarkovPosterior",
     "Holdout",
     "KnownTruth",
-    "LogAttributor",
     "MarkovPosterior",
     "MissTouches",
     "Oracle",

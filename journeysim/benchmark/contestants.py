@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from pydantic import Field
 
-from journeysim.attribution import Attribution, Attributor
+from journeysim.attribution import Attribution, Attributor, LogAttributor
 from journeysim.attribution.method import Method
 from journeysim.attribution.registry import method_info, methods
 from journeysim.attribution.uncertainty import UncertainAttribution
@@ -109,15 +109,6 @@ class Answer:
         if not np.isfinite(credit).all() or not (draws is None or np.isfinite(draws).all()):
             raise InputError("The answer has a credit that is not a finite number.")
         return replace(self, channels=channels, credit=credit, draws=draws)
-
-
-@runtime_checkable
-class LogAttributor(Protocol):
-    """A method that needs more than paths: stages, times between moves, what customers did after the purchase."""
-
-    def attribute_log(self, log: EventLog) -> Attribution | UncertainAttribution:
-        """Credit the conversions of a log to its channels."""
-        ...
 
 
 @runtime_checkable

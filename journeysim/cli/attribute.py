@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from journeysim.attribution import Attribution, RemovalEffect, UncertainAttribution
     from journeysim.attribution.credit import Credit
     from journeysim.cli.source import Source
+    from journeysim.events import EventLog
     from journeysim.journeys import Journeys
     from journeysim.markov import OrderChoice
     from journeysim.outputs import OnProgress
     from journeysim.report import Report
 
 DRAWS = 1_000
-WITH_POSTERIOR = ("markov", "hidden_markov")
+WITH_POSTERIOR = ("markov", "hidden_markov", "digital_twin")
 
 
 class IntervalMethod(StrEnum):
@@ -86,13 +87,17 @@ def attribute(
       journeysim attribute out/log --costs log --by persona --out credit.csv
       journeysim attribute --list
     """
-    from journeysim.attribution import journeys_by_segment, method_info, returns
+    from journeysim.attribution import journeys_by_segment, log_methods, method_info, returns
     from journeysim.attribution.credit import ALL, Credit
 
     method_info(method)  # an unknown name is told at once
     if order is not None and method != "markov":
         raise InputError(f"--order belongs to --method markov, not to {method!r}. Leave one of them out.")
-    for option, value in (("--by", by), ("--costs log", costs == OF_THE_LOG)):
+    of_log = method in log_methods()
+    if of_log and by is not None:
+        raise InputError(f"--method {method} takes a whole log; leave --by out, or see `journeysim twin --by`.")
+    needs_log = {"--by": by, "--costs log": costs == OF_THE_LOG, f"--method {method}": of_log}
+    for option, value in needs_log.items():
         if value and not is_log(file, map_file):
             raise InputError(
                 f"{option} needs a log, and {file} is none: it has paths, not customers and their touches. Give the "
@@ -114,7 +119,11 @@ def attribute(
         for part, journeys in parts.items():
             name = "attribute" if by is None else f"attribute {part}"
             try:
-                found[part] = _attribute(journeys, chosen, how, seed, name, on_progress)
+                if of_log and source.log is not None:
+                    with step(on_progress, name):
+                        found[part] = _of_log(source.log, how, seed)
+                else:
+                    found[part] = _attribute(journeys, chosen, how, seed, name, on_progress)
             except InputError as error:
                 raise error if by is None else InputError(f"{by} {part!r}: {error}") from error
         money = {part: returns(found[part], amounts) for part, amounts in spent.items()}
@@ -143,6 +152,18 @@ def _how_sure(
         return None
     default = IntervalMethod.posterior if method in WITH_POSTERIOR else IntervalMethod.bootstrap
     return asked or default, draws or DRAWS
+
+
+def _of_log(log: EventLog, how: tuple[IntervalMethod, int] | None, seed: int) -> Attribution | UncertainAttribution:
+    """Credit by the digital twin, whose draws are worlds."""
+    from journeysim.twin import DigitalTwin
+
+    if how is None:
+        return DigitalTwin(seed=seed).attribute_log(log).point
+    source, n_draws = how
+    if source is IntervalMethod.bootstrap:
+        raise InputError("--method digital_twin has draws of its own; leave --interval-method bootstrap out.")
+    return DigitalTwin(seed=seed, n_worlds=n_draws).attribute_log(log)
 
 
 def _chain(

@@ -49,7 +49,9 @@ def compare(
         source = read_source(file, map_file, separator, on_progress)
         n = len(asked)
         on_progress("methods", 0, n)
-        found = attribution.compare(source.journeys, asked, on_progress=lambda done: on_progress("methods", done, n))
+        found = attribution.compare(
+            source.log or source.journeys, asked, on_progress=lambda done: on_progress("methods", done, n)
+        )
 
         def report() -> Report:
             from journeysim.attribution_report import comparison_report  # it loads the library of pictures

@@ -6,7 +6,11 @@ from typing import Final
 
 from journeysim.cli.terminal import print_hanging, print_line
 
-_NEEDS: Final = {"times": "the times of touches", "nulls": "journeys without a conversion"}
+_NEEDS: Final = {
+    "times": "the times of touches",
+    "nulls": "journeys without a conversion",
+    "stages": "a log with stages",
+}
 
 
 def print_methods() -> None:

@@ -71,9 +71,14 @@ def fit_world(
     pushes_to: Mapping[str, str] | None = None,
     model: InfluenceModel | None = None,
     hidden_personas: int | Literal["auto"] | None = None,
+    draws: int = 1000,
+    warmup: int = 500,
     **sampler: Any,
 ) -> Twin:
     """Fit the twin of a log.
+
+    Small logs leave much open, and chains are slow where they do: a fit that has not converged is made once more with
+    four times the draws and twice the warm-up.
 
     Parameters
     ----------
@@ -82,11 +87,11 @@ def fit_world(
     model : priors and switches of the influence model
     hidden_personas : classes of customers that no column names, see `InfluenceModel`; "auto" for 1 or 2, whichever
         `choose_hidden_personas` finds; by default what `model` says, or "auto" without a model
-    sampler : draws, warmup, chains, progress, as in `InfluenceModel.fit`
+    draws, warmup, sampler : as in `InfluenceModel.fit`, with chains and progress
 
     Raises
     ------
-    InputError : the log has no stages, touches or purchases, or the sampler did not converge
+    InputError : the log has no stages, touches or purchases, or the second fit did not converge either
     """
     stays = to_stays(log, by=by)
     ingredients = to_ingredients(log, stays, by=by)
@@ -98,7 +103,10 @@ def fit_world(
         hidden_personas = choose_hidden_personas(history, model=model).best
     if hidden_personas == 1:
         history = replace(history, customers=None)
-    posterior = replace(model, hidden_personas=hidden_personas).fit(history, seed=seed, **sampler)
+    model = replace(model, hidden_personas=hidden_personas)
+    posterior = model.fit(history, seed=seed, draws=draws, warmup=warmup, **sampler)
+    if not posterior.diagnostics.ok:
+        posterior = model.fit(history, seed=seed, draws=4 * draws, warmup=2 * warmup, **sampler)
     posterior.require_converged()
     return Twin(posterior, ingredients)
 

@@ -28,7 +28,7 @@ class DigitalTwin:
     ----------
     by : attribute of customers that splits them into segments; None for one segment
     hidden_personas : as in `fit_world`
-    draws : of the sampler, per chain; the fit takes as long as they and 500 draws of warm-up
+    draws : of the sampler, per chain, as in `fit_world`
     n_worlds, n_customers, seed : as in `twin_attribution`
     """
 
@@ -56,17 +56,18 @@ class DigitalTwin:
                 "DigitalTwin: in some fitted world no channel has an effect, so there is no credit to share."
             )
         journeys = to_journeys(log)
+        at = [found.channels.index(name) for name in journeys.channels]
+        credited, share = found.share[at], (positive / total)[:, at]
         point = Attribution(
             method="digital_twin",
             settings=asdict(self),
-            channels=found.channels,
-            conversions=found.share * journeys.n_conversions,
-            value=found.share * journeys.total_value,
+            channels=journeys.channels,
+            conversions=credited * journeys.n_conversions,
+            value=credited * journeys.total_value,
             untouched_conversions=journeys.untouched_conversions,
             untouched_value=journeys.untouched_value,
             notes=(*found.notes, f"Hidden personas in the twin: {twin.hidden_personas}."),
         )
-        share = positive / total
         return UncertainAttribution(
             point=point,
             source="posterior",
