@@ -34,7 +34,7 @@ class DigitalTwin:
 
     by: str | None = None
     hidden_personas: int | Literal["auto"] = "auto"
-    draws: int = 500
+    draws: int = 1000
     n_worlds: int | None = None
     n_customers: int | None = None
     seed: int = 1
