@@ -53,13 +53,13 @@ def natural(
     for m in range(n_moves):
         first = m * (n_segments + 2) if n_segments > 1 else m
         variance = math.exp(2.0 * (spread_mean + spread_sd * x[first + 1])) if n_segments > 1 else 0.0
-        precision = rate_sd**-2
-        weighted = rate_sd**-2 * rate_mean
+        precision = 1.0 / (rate_sd * rate_sd)
+        weighted = precision * rate_mean
         for g in range(n_segments):
             p = d.weight[g, m] / (1.0 + d.weight[g, m] * variance)
             precision += p
             weighted += p * d.centre[g, m]
-        mu = weighted / precision + x[first] * precision**-0.5
+        mu = weighted / precision + x[first] / math.sqrt(precision)
         for g in range(n_segments):
             if n_segments > 1:
                 share = 1.0 / (1.0 + d.weight[g, m] * variance)
@@ -231,8 +231,8 @@ def with_priors(
         first = m * (n_segments + 2) if n_segments > 1 else m
         x_tau = x[first + 1] if n_segments > 1 else 0.0
         tau = math.exp(spread_mean + spread_sd * x_tau) if n_segments > 1 else 0.0
-        precision = rate_sd**-2
-        weighted = rate_sd**-2 * rate_mean
+        precision = 1.0 / (rate_sd * rate_sd)
+        weighted = precision * rate_mean
         d_precision = 0.0
         d_weighted = 0.0
         for g in range(n_segments):
@@ -244,7 +244,7 @@ def with_priors(
             d_precision += dp
             d_weighted += dp * d.centre[g, m]
         mean = weighted / precision
-        scale = precision**-0.5
+        scale = 1.0 / math.sqrt(precision)
         mu = mean + scale * x[first]
         z = (mu - rate_mean) / rate_sd
         total -= 0.5 * z * z
