@@ -260,7 +260,7 @@ class InfluencePosterior:
 
         Raises
         ------
-        InputError : if the file exists and `overwrite` is False
+        InputError : if the file exists and `overwrite` is False, or it cannot be written there
         """
         drawn = self._draws().merge(sample_stats(self.diverging, self.energy))
         everything = with_history(drawn, self.history.stages).assign(
@@ -284,29 +284,29 @@ class InfluencePosterior:
 
         Raises
         ------
-        InputError : if the file does not exist or was not written by `InfluencePosterior.save`
+        InputError : if the file does not exist, is damaged, or was not written by `InfluencePosterior.save`
         """
-        file = netcdf.read(path, file_format=FORMAT)
-        columns: dict[str, Any] = {
-            name: netcdf.numbers(file[name]).astype(np.int64 if name in _WHOLE else np.float64) for name in _HISTORY
-        }
-        customers = None
-        if "customer_weight" in file:
-            kept: dict[str, Any] = {name: netcdf.numbers(file[f"customer_{name}"]) for name in _CUSTOMERS}
-            kept |= {name: kept[name].astype(np.int64) for name in ("segment", "first_move")}
-            customers = CustomerRows(**kept)
-        history = InfluenceHistory(
-            stages=history_in(file), channels=netcdf.names(file["channel"]), customers=customers, **columns
-        )
-        met, _ = contacts_prior(history.contacts, history.stages.exposure_days)
-        return cls(
-            history=history,
-            hidden=HiddenDraws.in_file(file, met) if "persona_share" in file else None,
-            **{at: netcdf.numbers(file[name]) if name in file else None for name, at in _FIELDS.items()},  # type: ignore[arg-type]
-            diverging=file["diverging"].to_numpy().astype(np.bool_),
-            energy=netcdf.numbers(file["energy"]) if "energy" in file else None,
-            **json.loads(file.attrs["provenance"]),
-        )
+        with netcdf.opened(path, file_format=FORMAT) as file:
+            columns: dict[str, Any] = {
+                name: netcdf.numbers(file[name]).astype(np.int64 if name in _WHOLE else np.float64) for name in _HISTORY
+            }
+            customers = None
+            if "customer_weight" in file:
+                kept: dict[str, Any] = {name: netcdf.numbers(file[f"customer_{name}"]) for name in _CUSTOMERS}
+                kept |= {name: kept[name].astype(np.int64) for name in ("segment", "first_move")}
+                customers = CustomerRows(**kept)
+            history = InfluenceHistory(
+                stages=history_in(file), channels=netcdf.names(file["channel"]), customers=customers, **columns
+            )
+            met, _ = contacts_prior(history.contacts, history.stages.exposure_days)
+            return cls(
+                history=history,
+                hidden=HiddenDraws.in_file(file, met) if "persona_share" in file else None,
+                **{at: netcdf.numbers(file[name]) if name in file else None for name, at in _FIELDS.items()},  # type: ignore[arg-type]
+                diverging=file["diverging"].to_numpy().astype(np.bool_),
+                energy=netcdf.numbers(file["energy"]) if "energy" in file else None,
+                **json.loads(file.attrs["provenance"]),
+            )
 
     def _draws(self) -> xr.Dataset:
         import xarray as xr

@@ -130,23 +130,23 @@ class ChurnPosterior(RetentionPosterior):
 
         Raises
         ------
-        InputError : if the file does not exist or was not written by `ChurnPosterior.save`
+        InputError : if the file does not exist, is damaged, or was not written by `ChurnPosterior.save`
         """
-        file = netcdf.read(path, file_format=FORMAT)
-        names = netcdf.names(file["covariate"]) if "covariate" in file.coords else ()
-        stayed = netcdf.numbers(file["stayed"])
-        history = CohortHistory(
-            segments=netcdf.names(file["segment"]),
-            segment=netcdf.numbers(file["segment_of"]).astype(np.int64),
-            covariate_names=names,
-            covariates=netcdf.numbers(file["covariates"]) if names else np.empty((len(stayed), 0)),
-            stayed=stayed,
-            left=netcdf.numbers(file["left"]),
-            active=netcdf.numbers(file["active"]),
-            period=file.attrs["period"],
-            days_per_period=float(file.attrs["days_per_period"]) or None,
-        )
-        return cls(history=history, **from_file(file))
+        with netcdf.opened(path, file_format=FORMAT) as file:
+            names = netcdf.names(file["covariate"]) if "covariate" in file.coords else ()
+            stayed = netcdf.numbers(file["stayed"])
+            history = CohortHistory(
+                segments=netcdf.names(file["segment"]),
+                segment=netcdf.numbers(file["segment_of"]).astype(np.int64),
+                covariate_names=names,
+                covariates=netcdf.numbers(file["covariates"]) if names else np.empty((len(stayed), 0)),
+                stayed=stayed,
+                left=netcdf.numbers(file["left"]),
+                active=netcdf.numbers(file["active"]),
+                period=file.attrs["period"],
+                days_per_period=float(file.attrs["days_per_period"]) or None,
+            )
+            return cls(history=history, **from_file(file))
 
     def _history_dataset(self) -> xr.Dataset:
         import xarray as xr

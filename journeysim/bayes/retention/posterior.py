@@ -147,7 +147,7 @@ class RetentionPosterior(ABC):
 
         Raises
         ------
-        InputError : if the file exists and `overwrite` is False
+        InputError : if the file exists and `overwrite` is False, or it cannot be written there
         """
         import xarray as xr
 
