@@ -13,6 +13,7 @@ from journeysim.bayes.influence_posterior import InfluencePosterior
 from journeysim.bayes.priors import check_settings, log_normal
 from journeysim.bayes.sampling import sample, versions
 from journeysim.errors import InputError
+from journeysim.influence_history import InfluenceHistory
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from journeysim.bayes.hidden_density import HiddenDensity, HiddenPriors
     from journeysim.bayes.influence_density import InfluenceDensity, Priors
     from journeysim.bayes.influence_em import Start
-    from journeysim.influence_history import InfluenceHistory
 
     FloatArray = NDArray[np.float64]
 
@@ -294,7 +294,8 @@ class InfluenceModel:
 
 
 def require_customers(history: InfluenceHistory) -> None:
-    """Raise InputError unless the history keeps its customers."""
+    """Raise InputError unless this is a history, which keeps its customers."""
+    _require_history(history)
     if history.customers is None:
         raise InputError(
             "Hidden personas are told by what each customer did, which this history does not keep; "
@@ -302,6 +303,14 @@ def require_customers(history: InfluenceHistory) -> None:
         )
 
 
+def _require_history(history: InfluenceHistory) -> None:
+    if not isinstance(history, InfluenceHistory):
+        raise InputError(
+            f"InfluenceModel: a history is made by to_influence_history(log), got {type(history).__name__}."
+        )
+
+
 def _require_moves(history: InfluenceHistory) -> None:
+    _require_history(history)
     if not (history.pushed >= 0).any():
         raise InputError("InfluenceModel: the history has no move that contacts could have caused.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -40,11 +41,16 @@ def log_normal(median: float, within: float) -> LogNormal:
     return LogNormal(math.log(median), sd_within(within))
 
 
+def is_number(value: object) -> bool:
+    """Whether a setting is a finite number, and not text that looks like one."""
+    return isinstance(value, Real) and math.isfinite(value)
+
+
 def check_settings(owner: str, settings: Mapping[str, float]) -> None:
     """Raise InputError unless every setting is a number above 0, or above 1 where it is a factor ("..._within")."""
     for name, value in settings.items():
         least = 1 if name.endswith("within") else 0
-        if not (math.isfinite(value) and value > least):
+        if not (is_number(value) and value > least):
             raise InputError(f"{owner}: {name} must be a number above {least}, got {value!r}.")
 
 
