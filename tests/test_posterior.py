@@ -7,6 +7,7 @@ from test_bayes_stages import HAZARDS
 
 from journeysim.bayes import Diagnostics, Posterior, StageModel
 from journeysim.bayes.arviz_versions import import_arviz
+from journeysim.bayes.notes import number_of, with_notes
 from journeysim.errors import InputError
 
 CONVERGED = Diagnostics(max_rhat=1.004, min_ess=900.0, n_divergences=1, n_draws=4000)
@@ -142,3 +143,14 @@ def test_each_fault_is_named_with_what_to_do(figures, advice):
     assert not diagnostics.ok
     with pytest.raises(AssertionError, match=f"Not converged.*{advice}"):
         raise AssertionError(diagnostics.verdict)
+
+
+def test_a_print_shows_a_few_notes_and_says_where_the_others_are():
+    assert with_notes("What it is", ()) == "What it is"
+    assert number_of(()) == ""
+    assert (number_of(["a"]), number_of(["a", "b"])) == (", 1 note", ", 2 notes")
+    assert with_notes("It", [*"abcdefg"]).splitlines() == [
+        "It",
+        *(f"- {x}" for x in "abcde"),
+        "- ... and 2 more in .notes",
+    ]

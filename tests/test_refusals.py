@@ -95,13 +95,13 @@ def test_what_nobody_did_is_refused(journey, model, message):
 
 
 @pytest.mark.parametrize(
-    ("model", "told"),
-    [(stages, "notes"), (influence, "notes"), (contracts, "warnings"), (purchases, "warnings")],
-    ids=["stages", "influence", "contracts", "BG/NBD"],
+    "model", [stages, influence, contracts, purchases], ids=["stages", "influence", "contracts", "BG/NBD"]
 )
-def test_a_segment_of_one_customer_is_pooled_and_named(model, told):
+def test_a_segment_of_one_customer_is_pooled_and_named_and_printed(model):
     posterior = model(log_of(BUYS))
-    (said,) = getattr(posterior, told)
+    (said,) = posterior.notes
+    assert repr(posterior).endswith(", 1 note)")
+    assert str(posterior) == f"{posterior!r}\n- {said}"
     assert "'solo' has one customer" in said
     assert "other segments" in said
     assert posterior.segments == ("rest", "solo") or posterior.segments == ("solo", "rest")

@@ -14,6 +14,7 @@ from journeysim.bayes.arviz_groups import arviz_object, sample_stats
 from journeysim.bayes.diagnostics import Diagnostics, rhat_and_ess
 from journeysim.bayes.hidden_draws import HiddenDraws
 from journeysim.bayes.intervals import shortest_from_zero
+from journeysim.bayes.notes import number_of, with_notes
 from journeysim.bayes.priors import contacts_prior
 from journeysim.bayes.stage_history_file import history_in, with_history
 from journeysim.customer_rows import CustomerRows
@@ -119,8 +120,11 @@ class InfluencePosterior:
 
     def __repr__(self) -> str:
         chains, draws, channels, _ = self.pull_by_chain.shape
-        verdict = "converged" if self.diagnostics.ok else "not converged"
+        verdict = ("converged" if self.diagnostics.ok else "not converged") + number_of(self.notes)
         return f"InfluencePosterior({channels} channels, {chains} chains of {draws:,} draws, {verdict})"
+
+    def __str__(self) -> str:
+        return with_notes(repr(self), self.notes)
 
     @property
     def hazards(self) -> FloatArray:

@@ -152,5 +152,6 @@ class RetentionWhatIf:
                     rows.append(
                         (change.name, outcome, name, float(was.mean()), float(is_now.mean()), gain, low, high, better)
                     )
-        columns = ["change", "outcome", "segment", "baseline", "changed", "difference", "low", "high", "p_better"]
-        return pl.DataFrame(rows, schema=columns, orient="row")
+        words = dict.fromkeys(("change", "outcome", "segment"), pl.String)
+        numbers = dict.fromkeys(("baseline", "changed", "difference", "low", "high", "p_better"), pl.Float64)
+        return pl.DataFrame(rows, schema={**words, **numbers}, orient="row")

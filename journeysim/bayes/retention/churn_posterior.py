@@ -51,9 +51,9 @@ class ChurnPosterior(RetentionPosterior):
         return self.history.covariate_names
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """What a reader of the results should know of the history."""
-        return self.history.warnings
+    def notes(self) -> tuple[str, ...]:
+        """What to know before reading the figures: segments that are hardly seen."""
+        return self.history.notes
 
     def retention(self, renewals: object, *, age: int = 0, change: RetentionChange = NOTHING) -> SegmentDraws:
         """Share of customers who stay for each number of further renewals: the survival curve."""

@@ -57,9 +57,9 @@ class PurchasePosterior(RetentionPosterior):
         return ()
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """What a reader of the results should know of the history."""
-        return self.history.warnings
+    def notes(self) -> tuple[str, ...]:
+        """What to know before reading the figures: segments that are hardly seen."""
+        return self.history.notes
 
     @property
     def has_spend(self) -> bool:
