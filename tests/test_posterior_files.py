@@ -23,7 +23,7 @@ from journeysim.errors import InputError
 def influence():
     log = simulate(known_world(), n_customers=100, horizon_days=60, seed=1)
     history = to_influence_history(log, by="persona", customers=True)
-    return InfluenceModel().fit(history, seed=1, draws=5, warmup=20, chains=2)
+    return InfluenceModel(hidden_personas=2).prior(history, seed=1, draws=5)
 
 
 KINDS = {

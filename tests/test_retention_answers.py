@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import polars as pl
 import pytest
 from known_customers import cohort_history, purchase_history
 from scipy.special import betaln, hyp2f1

@@ -234,6 +234,26 @@ class InfluenceModel:
             pm.Potential("moves", pm.math.log(by_move).sum())
         return model
 
+    def describe_priors(self) -> str:
+        """The priors in words, in probabilities, days and factors."""
+        from journeysim.bayes.influence_prior import in_words
+
+        return in_words(self)
+
+    def prior(self, history: InfluenceHistory, *, seed: int, draws: int = 1000) -> InfluencePosterior:
+        """Draws of all parameters before any data, for the names of a history, as one chain.
+
+        `journeysim.bayes.influence_prior.influence_prior_table` puts what they say of the contacts of a log in shares.
+
+        Raises
+        ------
+        InputError : this is no history, or it has no pushed move
+        """
+        from journeysim.bayes.influence_prior import prior_draws
+
+        _require_moves(history)
+        return prior_draws(self, history, seed=seed, draws=draws)
+
     def priors(self) -> Priors:
         """The priors as means and standard deviations of logarithms, as the density takes them."""
         from journeysim.bayes.influence_density import Priors

@@ -14,7 +14,7 @@ from journeysim.bayes.arviz_groups import arviz_object, sample_stats
 from journeysim.bayes.diagnostics import Diagnostics, rhat_and_ess
 from journeysim.bayes.hidden_draws import HiddenDraws
 from journeysim.bayes.intervals import shortest_from_zero
-from journeysim.bayes.notes import number_of, with_notes
+from journeysim.bayes.notes import state, with_notes
 from journeysim.bayes.priors import contacts_prior
 from journeysim.bayes.stage_history_file import history_in, with_history
 from journeysim.customer_rows import CustomerRows
@@ -120,11 +120,10 @@ class InfluencePosterior:
 
     def __repr__(self) -> str:
         chains, draws, channels, _ = self.pull_by_chain.shape
-        verdict = ("converged" if self.diagnostics.ok else "not converged") + number_of(self.notes)
-        return f"InfluencePosterior({channels} channels, {chains} chains of {draws:,} draws, {verdict})"
+        return f"InfluencePosterior({channels} channels, {chains} chains of {draws:,} draws, {state(self)})"
 
     def __str__(self) -> str:
-        return with_notes(repr(self), self.notes)
+        return with_notes(self)
 
     @property
     def hazards(self) -> FloatArray:
@@ -188,9 +187,11 @@ class InfluencePosterior:
             f"Segment {name!r} has one customer or none: what is said of it comes from the other segments."
             for name in self.history.stages.thin_segments
         ]
+        stages = {c: [stage for channel, stage in self.unmet if channel == c] for c, _ in self.unmet}
         unmet = [
-            f"Nobody met {channel!r} in stage {stage!r}: its pull there is what its other stages and the prior say."
-            for channel, stage in self.unmet
+            f"Nobody met {channel!r} in {', '.join(map(repr, where))}: its pull there is what its other stages and the "
+            "prior say."
+            for channel, where in stages.items()
         ]
         return (*thin, *unmet)
 

@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from journeysim.bayes.diagnostics import Diagnostics
 
 MOST_SHOWN: Final = 5
 
 
-def number_of(notes: Sequence[str]) -> str:
-    """For the end of a line that says what a posterior is: ", 2 notes", or nothing."""
-    return f", {len(notes)} note{'s' if len(notes) > 1 else ''}" if notes else ""
+class Drawn(Protocol):
+    """What every posterior has."""
+
+    @property
+    def warmup(self) -> int:
+        """Of the sampler; 0 for draws from the prior, which needs none."""
+        ...
+
+    @property
+    def diagnostics(self) -> Diagnostics:
+        """Whether the draws may be trusted."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before reading the figures."""
+        ...
 
 
-def with_notes(line: str, notes: Sequence[str]) -> str:
-    """The line, and below it the notes, the first few if there are many."""
+def state(posterior: Drawn) -> str:
+    """Whether it converged, and how many notes it has: "converged, 2 notes"."""
+    n = len(posterior.notes)
+    if not posterior.warmup:
+        found = "drawn from the prior"
+    else:
+        found = "converged" if posterior.diagnostics.ok else "not converged"
+    return found + (f", {n} note{'s' if n > 1 else ''}" if n else "")
+
+
+def with_notes(posterior: Drawn) -> str:
+    """What it is in a line, and below it the notes, the first few if there are many."""
+    notes = posterior.notes
     more = (f"... and {len(notes) - MOST_SHOWN} more in .notes",) if len(notes) > MOST_SHOWN else ()
-    return "\n".join((line, *(f"- {note}" for note in (*notes[:MOST_SHOWN], *more))))
+    return "\n".join((repr(posterior), *(f"- {note}" for note in (*notes[:MOST_SHOWN], *more))))

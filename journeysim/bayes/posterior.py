@@ -12,7 +12,7 @@ import numpy as np
 from journeysim.bayes import netcdf
 from journeysim.bayes.arviz_groups import Replications, arviz_object, sample_stats
 from journeysim.bayes.diagnostics import Diagnostics, rhat_and_ess
-from journeysim.bayes.notes import number_of, with_notes
+from journeysim.bayes.notes import state, with_notes
 from journeysim.bayes.stage_checks import moves_again
 from journeysim.bayes.stage_effects import DIRECTIONS, Quantity, word
 from journeysim.bayes.stage_history_file import history_in, with_history
@@ -82,11 +82,10 @@ class Posterior:
 
     def __repr__(self) -> str:
         chains, draws, segments, moves = self.hazards_by_chain.shape
-        verdict = ("converged" if self.diagnostics.ok else "not converged") + number_of(self.notes)
-        return f"Posterior({moves} moves in {segments} segments, {chains} chains of {draws:,} draws, {verdict})"
+        return f"Posterior({moves} moves in {segments} segments, {chains} chains of {draws:,} draws, {state(self)})"
 
     def __str__(self) -> str:
-        return with_notes(repr(self), self.notes)
+        return with_notes(self)
 
     @property
     def hazards(self) -> FloatArray:

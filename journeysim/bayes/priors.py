@@ -54,6 +54,16 @@ def check_settings(owner: str, settings: Mapping[str, float]) -> None:
             raise InputError(f"{owner}: {name} must be a number above {least}, got {value!r}.")
 
 
+def hazards_in_words(days: float, days_within: float, spread: float, spread_within: float) -> tuple[str, str]:
+    """The priors of hazards and of their spread between segments, whose medians and factors are given."""
+    factor, low, high = (math.exp(s) for s in (spread, spread / spread_within, spread * spread_within))
+    return (
+        f"A move, were it the only one, typically takes {days:g} days, 90% of moves between {days / days_within:.3g} "
+        f"and {days * days_within:,.4g}.",
+        f"Segments typically differ by a factor of {factor:.2f}, probably between {low:.2f} and {high:.2f}.",
+    )
+
+
 def contacts_prior(contacts: FloatArray, days: FloatArray) -> tuple[NDArray[np.bool_], FloatArray]:
     """(G, S, C) each, of contacts (G, S, C) and days at risk (G, S): where contacts may come at all, those of some
     segment, and the days in which half of one is expected at the rate in all segments.

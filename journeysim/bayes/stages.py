@@ -10,7 +10,7 @@ import numpy as np
 
 from journeysim.bayes.arviz_versions import import_arviz
 from journeysim.bayes.posterior import Posterior
-from journeysim.bayes.priors import LogNormal, check_settings, log_normal, sd_within
+from journeysim.bayes.priors import LogNormal, check_settings, hazards_in_words, log_normal, sd_within
 from journeysim.bayes.sampling import sample, versions
 from journeysim.bayes.stage_effects import DIRECTIONS, StageEffects, StagePriors
 from journeysim.errors import InputError
@@ -172,14 +172,11 @@ class StageModel:
 
     def describe_priors(self) -> str:
         """The priors in words, in days and factors."""
-        low, high = self.segment_spread / self.segment_spread_within, self.segment_spread * self.segment_spread_within
         return "\n".join(
             (
-                f"A move, were it the only one, typically takes {self.typical_days:g} days, 90% of moves between "
-                f"{self.typical_days / self.typical_days_within:.3g} and "
-                f"{self.typical_days * self.typical_days_within:.3g}.",
-                f"Segments typically differ by a factor of {math.exp(self.segment_spread):.2f}, probably between "
-                f"{math.exp(low):.2f} and {math.exp(high):.2f}.",
+                *hazards_in_words(
+                    self.typical_days, self.typical_days_within, self.segment_spread, self.segment_spread_within
+                ),
                 f"From one bin of time in stage to the next, 90% of hazards change by less than a factor of "
                 f"{self.bin_factor_within:g}.",
                 f"A class of a covariate multiplies the hazards of a direction of moves by less than "

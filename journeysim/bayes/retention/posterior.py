@@ -13,7 +13,7 @@ import numpy as np
 from journeysim.bayes import netcdf
 from journeysim.bayes.arviz_groups import arviz_object, sample_stats
 from journeysim.bayes.diagnostics import Diagnostics, rhat_and_ess
-from journeysim.bayes.notes import number_of, with_notes
+from journeysim.bayes.notes import state, with_notes
 from journeysim.bayes.retention.draws import ParameterDraws
 from journeysim.bayes.retention.priors import Parameter
 from journeysim.errors import InputError
@@ -70,12 +70,11 @@ class RetentionPosterior(ABC):
 
     def __repr__(self) -> str:
         chains, draws, segments, _ = self.parameters.values.shape
-        verdict = ("converged" if self.diagnostics.ok else "not converged") + number_of(self.notes)
-        names = ", ".join(self.parameters.names)
-        return f"{type(self).__name__}({names} in {segments} segments, {chains} chains of {draws:,} draws, {verdict})"
+        what = f"{', '.join(self.parameters.names)} in {segments} segments, {chains} chains of {draws:,} draws"
+        return f"{type(self).__name__}({what}, {state(self)})"
 
     def __str__(self) -> str:
-        return with_notes(repr(self), self.notes)
+        return with_notes(self)
 
     @property
     def n_answer_draws(self) -> int:
