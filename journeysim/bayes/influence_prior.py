@@ -134,7 +134,8 @@ def influence_prior_table(
     days = history.stages.exposure_days[:, history.stages.origins[pushed]]
     pace = 1.0 if prior.hidden is None else (prior.hidden.share * prior.hidden.pace[:, None]).sum(axis=-1)[..., None]
     by_itself = (prior.hazards[..., pushed] * pace * days).sum(axis=(1, 2))
-    quantities = [("moved on by 100 contacts", name, 100 * moved[:, c]) for c, name in enumerate(history.channels)]
+    quantities: list[tuple[str, str | None, FloatArray]] = []
+    quantities += [("moved on by 100 contacts", name, 100 * moved[:, c]) for c, name in enumerate(history.channels)]
     for c, name in enumerate(history.channels):
         quantities.append(("% of them within a day", name, -100 * np.expm1(-math.log(2) / prior.half_life[:, c])))
     quantities.append(("% of moves on by contacts", None, 100 * by_contacts / (by_contacts + by_itself)))
