@@ -59,7 +59,7 @@ def natural(
             p = d.weight[g, m] / (1.0 + d.weight[g, m] * variance)
             precision += p
             weighted += p * d.centre[g, m]
-        mu = weighted / precision + x[first] / math.sqrt(precision)
+        mu = weighted / precision + x[first] * precision**-0.5
         for g in range(n_segments):
             if n_segments > 1:
                 share = 1.0 / (1.0 + d.weight[g, m] * variance)
@@ -244,7 +244,7 @@ def with_priors(
             d_precision += dp
             d_weighted += dp * d.centre[g, m]
         mean = weighted / precision
-        scale = 1.0 / math.sqrt(precision)
+        scale = precision**-0.5
         mu = mean + scale * x[first]
         z = (mu - rate_mean) / rate_sd
         total -= 0.5 * z * z

@@ -239,7 +239,7 @@ def _back_to_x(
             d_precision += dp
             d_weighted += dp * centre[g, k]
         middle = weighted / precision
-        scale = 1.0 / np.sqrt(precision)
+        scale = precision**-0.5
         mu = middle + scale * x[first]
         d_log_scale = -0.5 * d_precision / precision
         mu_by_t = (d_weighted - middle * d_precision) / precision + x[first] * scale * d_log_scale
