@@ -135,11 +135,21 @@ def to_panel_history(
     time = pl.col("time")
     if frame.schema["time"].is_temporal():
         time = time.cast(pl.Datetime("us")).dt.epoch("us") / 86_400e6
+    elif not frame.schema["time"].is_numeric():
+        raise InputError(
+            f"to_panel_history: time must be dates and times, or numbers of days, got {frame.schema['time']}."
+        )
     table = frame.select(
         "customer", time.cast(pl.Float64).alias("day"), pl.col("stage").cast(pl.String), segment.alias("segment")
     )
     if table.null_count().row(0) != (0,) * 4:
         raise InputError("to_panel_history: customer, time and stage must be known at every visit; remove the others.")
+    if (no_number := table.filter(~pl.col("day").is_finite())).height:
+        row = no_number.row(0, named=True)
+        raise InputError(
+            f"to_panel_history: the time of customer {row['customer']!r} at {row['stage']!r} is {row['day']}, which is "
+            "no number of days; correct that visit or remove it."
+        )
     table = table.unique(maintain_order=True).sort("customer", "day", maintain_order=True)
     if unknown := sorted(set(table["stage"].unique()) - set(names)):
         raise InputError(f"to_panel_history: unknown stage {unknown[0]!r}; the stages are {', '.join(names)}.")

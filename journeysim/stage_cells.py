@@ -74,11 +74,20 @@ class Cells:
         )
 
 
-def check_edges(edges_days: Sequence[float]) -> None:
-    """Raise InputError unless edges begin with 0 and ascend."""
-    edges = tuple(edges_days)
+def check_edges(edges_days: Sequence[float] | str) -> tuple[float, ...]:
+    """The edges as numbers.
+
+    Raises
+    ------
+    InputError : they are no numbers that begin with 0 and ascend
+    """
+    given = np.atleast_1d(np.asarray(edges_days))
+    edges = tuple(map(float, given)) if given.dtype.kind in "iuf" and given.ndim == 1 else ()
     if not edges or edges[0] != 0 or not all(a < b < np.inf for a, b in pairwise(edges)):
-        raise InputError(f"bins_days must begin with 0 and ascend, such as (0, 2, 7), got {edges!r}.")
+        raise InputError(
+            f'bins_days must begin with 0 and ascend, such as (0, 2, 7), or be "auto", got {edges_days!r}.'
+        )
+    return edges
 
 
 @dataclass(frozen=True, slots=True, eq=False)

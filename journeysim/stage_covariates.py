@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Real
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -82,8 +83,9 @@ class ContactCount:
     most: int = 2
 
     def __post_init__(self) -> None:
-        if self.most < 1:
-            raise InputError(f"ContactCount: most must be at least 1, got {self.most!r}.")
+        _check_name("ContactCount", "channel", self.channel)
+        if not (isinstance(self.most, int) and self.most >= 1):
+            raise InputError(f"ContactCount: most must be a whole number of at least 1, got {self.most!r}.")
 
     @property
     def name(self) -> str:
@@ -115,7 +117,9 @@ class ContactRecency:
     days: tuple[float, ...] = (1.0, 7.0)
 
     def __post_init__(self) -> None:
-        if not self.days or not all(a < b < np.inf for a, b in pairwise((0.0, *self.days))):
+        _check_name("ContactRecency", "channel", self.channel)
+        numbers = isinstance(self.days, tuple | list) and all(isinstance(days, Real) for days in self.days)
+        if not (numbers and self.days) or not all(a < b < np.inf for a, b in pairwise((0.0, *self.days))):
             raise InputError(f"ContactRecency: days must be ascending numbers above 0, got {self.days!r}.")
 
     @property
@@ -154,6 +158,9 @@ class PainMet:
     """
 
     pain_point: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_name("PainMet", "pain_point", self.pain_point)
 
     @property
     def name(self) -> str:
@@ -199,6 +206,11 @@ class Satisfaction:
         middle, high = np.where(csat[rows], 3, 7), np.where(csat[rows], 4, 9)
         classes = np.where(score >= high, 3, np.where(score >= middle, 2, 1))
         return Changes(rows, log.times_us()[rows], classes.astype(np.int64), by_stay=False)
+
+
+def _check_name(owner: str, what: str, name: object) -> None:
+    if not (name is None or isinstance(name, str)):
+        raise InputError(f"{owner}: {what} is the name of one, or None for all, got {name!r}.")
 
 
 def _contacts(log: EventLog, channel: str | None) -> IntArray:

@@ -156,11 +156,8 @@ def to_stage_history(
         somebody has events after being lost
     """
     _check_stages(log)
-    if automatic := bins_days == "auto":
-        edges: tuple[float, ...] = (0.0, *(days for days in CANDIDATE_EDGES_DAYS if days < log.days))
-    else:
-        edges = tuple(float(edge) for edge in bins_days)
-    check_edges(edges)
+    automatic = isinstance(bins_days, str) and bins_days == "auto"
+    edges = (0.0, *(days for days in CANDIDATE_EDGES_DAYS if days < log.days)) if automatic else check_edges(bins_days)
     if len({covariate.name for covariate in covariates}) < len(covariates):
         raise InputError("Two covariates are the same; give each once.")
     names = (*log.stages, LOST)

@@ -1,6 +1,7 @@
 """Hidden personas of the influence model: the density, its PyMC twin, and what a fit finds that no column names."""
 
 import math
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from influence_stays import known_world
 from test_bayes_influence import caused
 from test_influence_history import ROWS, log_of
+from test_refusals import BUYS
+from test_refusals import log_of as same_journeys
 
 from journeysim import (
     HiddenPersonasChoice,
@@ -20,6 +23,7 @@ from journeysim import (
     to_influence_history,
 )
 from journeysim.bayes.hidden_density import HiddenDensity
+from journeysim.bayes.hidden_em import hidden_em
 from journeysim.bayes.influence_causes import expected_causes
 from journeysim.bayes.influence_checks import check_influence
 from journeysim.bayes.influence_density import influence
@@ -282,6 +286,15 @@ def test_a_twin_looks_for_hidden_personas_unless_told_not_to(monkeypatch):
     for how in ({}, {"hidden_personas": 1}, {"model": InfluenceModel(fatigue=False)}, {"hidden_personas": 3}):
         fit_world(log, **how, **few)
     assert [p.hidden.n_personas if p.hidden else 1 for p in fitted] == [2, 1, 1, 3]
+
+
+@pytest.mark.parametrize("by", [None, "segment"])
+def test_contacts_that_always_move_customers_are_no_infinite_influence(by):
+    history = to_influence_history(same_journeys(BUYS), by=by, customers=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        start = hidden_em(history, 2, half_life_days=3.0, pull_by_stage=True)
+    assert math.isfinite(start.log_likelihood)
 
 
 @pytest.mark.parametrize("k", [0, 6, 2.0])

@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ from test_bayes_stages import HAZARDS
 
 from journeysim.bayes import Diagnostics, Posterior, StageModel
 from journeysim.bayes.arviz_versions import import_arviz
+from journeysim.bayes.notes import state, with_notes
 from journeysim.errors import InputError
 
 CONVERGED = Diagnostics(max_rhat=1.004, min_ess=900.0, n_divergences=1, n_draws=4000)
@@ -142,3 +143,23 @@ def test_each_fault_is_named_with_what_to_do(figures, advice):
     assert not diagnostics.ok
     with pytest.raises(AssertionError, match=f"Not converged.*{advice}"):
         raise AssertionError(diagnostics.verdict)
+
+
+@dataclass
+class Noted:
+    notes: tuple[str, ...]
+    warmup: int = 1
+    diagnostics: Diagnostics = CONVERGED
+
+    def __repr__(self):
+        return f"Noted({state(self)})"
+
+
+def test_a_print_shows_a_few_notes_and_says_where_the_others_are():
+    assert with_notes(Noted(())) == "Noted(converged)"
+    assert with_notes(Noted(("a",), warmup=0)).splitlines() == ["Noted(drawn from the prior, 1 note)", "- a"]
+    seven = with_notes(Noted(tuple("abcdefg"), diagnostics=replace(CONVERGED, min_ess=5.0)))
+    first, *shown, last = seven.splitlines()
+    assert first == "Noted(not converged, 7 notes)"
+    assert shown == [f"- {name}" for name in "abcde"]
+    assert last == "- ... and 2 more in .notes"

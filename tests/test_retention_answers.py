@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import polars as pl
 import pytest
 from known_customers import cohort_history, purchase_history
 from scipy.special import betaln, hyp2f1
@@ -134,6 +135,8 @@ def test_what_ifs_share_each_draw(purchases, contracts):
         assert result.probability_it_pays("better service", cost=1e9) == 0
         table = result.to_frame()
         assert table.filter(change="better service", segment="a")["p_better"].to_list() == [1.0] * 3
+        assert table.filter(change="better service", segment="b")["p_better"].to_list() == [None] * 3
+        assert table.filter(change="nothing")["p_better"].is_null().all()
     faster = purchases.what_if([RetentionChange("x2", purchase_rate=2.0, spend=1.5)], horizon=12)
     np.testing.assert_allclose(
         faster.changed[0]["purchases"], purchases.purchases([24]).draws[..., 0], rtol=1e-9
@@ -142,6 +145,7 @@ def test_what_ifs_share_each_draw(purchases, contracts):
 
 def test_no_change_leaves_current_customers_as_the_table_says(purchases):
     result = purchases.what_if([RetentionChange("nothing")], horizon=26, who="current")
+    assert result.to_frame().schema["p_better"] == pl.Float64  # though all are null
     table = purchases.customers(26)
     of_a = table.filter(segment="a")["purchases"].mean()
     assert result.baseline["purchases"][:, 0].mean() == pytest.approx(of_a)

@@ -114,11 +114,11 @@ def test_a_log_without_purchases_a_wrong_end_and_a_wrong_segment_are_refused():
 def test_a_segment_of_one_customer_pools_and_says_so():
     table = {**RFM, "plan": ["a", "b", "a"]}
     history = PurchaseHistory.from_rfm(pl.DataFrame(table), by="plan")
-    assert history.warnings == (
+    assert history.notes == (
         "Segment 'b' has one customer: its results are borrowed from the other segments and the priors.",
     )
     posterior = RetentionModel().fit(history, seed=1, draws=100, warmup=200)
-    assert posterior.warnings == history.warnings
+    assert posterior.notes == history.notes
     assert np.isfinite(posterior.parameters.values).all()
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from journeysim.bayes.hidden_classes import EXIT, FORWARD, Classes, Customers, expected, leaving
+from journeysim.bayes.impossible import or_impossible
 from journeysim.bayes.influence_kernels import natural, unspent, with_priors
 from journeysim.bayes.priors import HALF_A_CONTACT, contacts_prior
 
@@ -68,12 +69,9 @@ class HiddenDensity:
         return int(self._places()[-1].stop)
 
     def __call__(self, x: FloatArray) -> tuple[float, FloatArray]:
-        """Log density at x (n_dim,), up to a constant, and its gradient (n_dim,); -inf where numbers overflow."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            value, gradient = self._value(x)
-        if not (math.isfinite(value) and np.isfinite(gradient).all()):
-            return -math.inf, np.zeros_like(x)
-        return value, gradient
+        """Log density at x (n_dim,), up to a constant, and its gradient (n_dim,); -inf where it is no number."""
+        with np.errstate(all="ignore"):
+            return or_impossible(*self._value(x))
 
     def _value(self, x: FloatArray) -> tuple[float, FloatArray]:
         known, share, step, patience, reach, rate = self._places()

@@ -13,6 +13,7 @@ from journeysim.bayes.influence_posterior import InfluencePosterior
 from journeysim.bayes.priors import check_settings, log_normal
 from journeysim.bayes.sampling import sample, versions
 from journeysim.errors import InputError
+from journeysim.influence_history import InfluenceHistory
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from journeysim.bayes.hidden_density import HiddenDensity, HiddenPriors
     from journeysim.bayes.influence_density import InfluenceDensity, Priors
     from journeysim.bayes.influence_em import Start
-    from journeysim.influence_history import InfluenceHistory
 
     FloatArray = NDArray[np.float64]
 
@@ -237,6 +237,26 @@ class InfluenceModel:
             pm.Potential("moves", pm.math.log(by_move).sum())
         return model
 
+    def describe_priors(self) -> str:
+        """The priors in words, in probabilities, days and factors."""
+        from journeysim.bayes.influence_prior import in_words
+
+        return in_words(self)
+
+    def prior(self, history: InfluenceHistory, *, seed: int, draws: int = 1000) -> InfluencePosterior:
+        """Draws of all parameters before any data, for the names of a history, as one chain.
+
+        `journeysim.bayes.influence_prior.influence_prior_table` puts what they say of the contacts of a log in shares.
+
+        Raises
+        ------
+        InputError : this is no history, or it has no pushed move
+        """
+        from journeysim.bayes.influence_prior import prior_draws
+
+        _require_moves(history)
+        return prior_draws(self, history, seed=seed, draws=draws)
+
     def priors(self) -> Priors:
         """The priors as means and standard deviations of logarithms, as the density takes them."""
         from journeysim.bayes.influence_density import Priors
@@ -297,7 +317,8 @@ class InfluenceModel:
 
 
 def require_customers(history: InfluenceHistory) -> None:
-    """Raise InputError unless the history keeps its customers."""
+    """Raise InputError unless this is a history, which keeps its customers."""
+    _require_history(history)
     if history.customers is None:
         raise InputError(
             "Hidden personas are told by what each customer did, which this history does not keep; "
@@ -305,6 +326,14 @@ def require_customers(history: InfluenceHistory) -> None:
         )
 
 
+def _require_history(history: InfluenceHistory) -> None:
+    if not isinstance(history, InfluenceHistory):
+        raise InputError(
+            f"InfluenceModel: a history is made by to_influence_history(log), got {type(history).__name__}."
+        )
+
+
 def _require_moves(history: InfluenceHistory) -> None:
+    _require_history(history)
     if not (history.pushed >= 0).any():
         raise InputError("InfluenceModel: the history has no move that contacts could have caused.")

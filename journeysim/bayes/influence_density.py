@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from journeysim.bayes.impossible import or_impossible
 from journeysim.bayes.influence_kernels import BENDS_AT, log_density
 
 if TYPE_CHECKING:
@@ -139,11 +140,11 @@ class InfluenceDensity:
         return int(self._places()[-1].stop)
 
     def __call__(self, x: FloatArray) -> tuple[float, FloatArray]:
-        """Log density at x (n_dim,), up to a constant, and its gradient (n_dim,)."""
-        value: tuple[float, FloatArray] = log_density(
+        """Log density at x (n_dim,), up to a constant, and its gradient (n_dim,); -inf where it is no number."""
+        value, gradient = log_density(
             x, self.observed, self.priors, self.n_channels, self.n_places, self.fatigue, self.appeal
         )
-        return value
+        return or_impossible(value, gradient)
 
     def start(self, start: Start) -> FloatArray:
         """(n_dim,) the point at what EM found, with fatigue and appeal at their medians and hazards at the centre."""

@@ -75,5 +75,5 @@ def expectation_maximisation(
         profile += np.bincount(by_channel, weights=caused, minlength=n_channels) * np.log(decays) - decays * aged
         at = np.where(aged > 0, profile.argmax(axis=0), at)
         influence = caused / spent[at[by_channel], np.arange(n_kinds)]
-    pull = -np.expm1(-influence)
+    pull = np.minimum(-np.expm1(-influence), np.nextafter(1.0, 0.0))  # 1 would be an infinite influence
     return Start(base_moves, pull.reshape(n_channels, n_places), HALF_LIVES_DAYS[at])

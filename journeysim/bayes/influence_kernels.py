@@ -53,8 +53,8 @@ def natural(
     for m in range(n_moves):
         first = m * (n_segments + 2) if n_segments > 1 else m
         variance = math.exp(2.0 * (spread_mean + spread_sd * x[first + 1])) if n_segments > 1 else 0.0
-        precision = rate_sd**-2
-        weighted = rate_sd**-2 * rate_mean
+        precision = 1.0 / (rate_sd * rate_sd)
+        weighted = precision * rate_mean
         for g in range(n_segments):
             p = d.weight[g, m] / (1.0 + d.weight[g, m] * variance)
             precision += p
@@ -231,8 +231,8 @@ def with_priors(
         first = m * (n_segments + 2) if n_segments > 1 else m
         x_tau = x[first + 1] if n_segments > 1 else 0.0
         tau = math.exp(spread_mean + spread_sd * x_tau) if n_segments > 1 else 0.0
-        precision = rate_sd**-2
-        weighted = rate_sd**-2 * rate_mean
+        precision = 1.0 / (rate_sd * rate_sd)
+        weighted = precision * rate_mean
         d_precision = 0.0
         d_weighted = 0.0
         for g in range(n_segments):

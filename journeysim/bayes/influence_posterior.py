@@ -14,6 +14,7 @@ from journeysim.bayes.arviz_groups import arviz_object, sample_stats
 from journeysim.bayes.diagnostics import Diagnostics, rhat_and_ess
 from journeysim.bayes.hidden_draws import HiddenDraws
 from journeysim.bayes.intervals import shortest_from_zero
+from journeysim.bayes.notes import state, with_notes
 from journeysim.bayes.priors import contacts_prior
 from journeysim.bayes.stage_history_file import history_in, with_history
 from journeysim.customer_rows import CustomerRows
@@ -119,8 +120,10 @@ class InfluencePosterior:
 
     def __repr__(self) -> str:
         chains, draws, channels, _ = self.pull_by_chain.shape
-        verdict = "converged" if self.diagnostics.ok else "not converged"
-        return f"InfluencePosterior({channels} channels, {chains} chains of {draws:,} draws, {verdict})"
+        return f"InfluencePosterior({channels} channels, {chains} chains of {draws:,} draws, {state(self)})"
+
+    def __str__(self) -> str:
+        return with_notes(self)
 
     @property
     def hazards(self) -> FloatArray:
@@ -184,9 +187,11 @@ class InfluencePosterior:
             f"Segment {name!r} has one customer or none: what is said of it comes from the other segments."
             for name in self.history.stages.thin_segments
         ]
+        stages = {c: [stage for channel, stage in self.unmet if channel == c] for c, _ in self.unmet}
         unmet = [
-            f"Nobody met {channel!r} in stage {stage!r}: its pull there is what its other stages and the prior say."
-            for channel, stage in self.unmet
+            f"Nobody met {channel!r} in {', '.join(map(repr, where))}: its pull there is what its other stages and the "
+            "prior say."
+            for channel, where in stages.items()
         ]
         return (*thin, *unmet)
 
@@ -260,7 +265,7 @@ class InfluencePosterior:
 
         Raises
         ------
-        InputError : if the file exists and `overwrite` is False
+        InputError : if the file exists and `overwrite` is False, or it cannot be written there
         """
         drawn = self._draws().merge(sample_stats(self.diverging, self.energy))
         everything = with_history(drawn, self.history.stages).assign(
@@ -284,29 +289,29 @@ class InfluencePosterior:
 
         Raises
         ------
-        InputError : if the file does not exist or was not written by `InfluencePosterior.save`
+        InputError : if the file does not exist, is damaged, or was not written by `InfluencePosterior.save`
         """
-        file = netcdf.read(path, file_format=FORMAT)
-        columns: dict[str, Any] = {
-            name: netcdf.numbers(file[name]).astype(np.int64 if name in _WHOLE else np.float64) for name in _HISTORY
-        }
-        customers = None
-        if "customer_weight" in file:
-            kept: dict[str, Any] = {name: netcdf.numbers(file[f"customer_{name}"]) for name in _CUSTOMERS}
-            kept |= {name: kept[name].astype(np.int64) for name in ("segment", "first_move")}
-            customers = CustomerRows(**kept)
-        history = InfluenceHistory(
-            stages=history_in(file), channels=netcdf.names(file["channel"]), customers=customers, **columns
-        )
-        met, _ = contacts_prior(history.contacts, history.stages.exposure_days)
-        return cls(
-            history=history,
-            hidden=HiddenDraws.in_file(file, met) if "persona_share" in file else None,
-            **{at: netcdf.numbers(file[name]) if name in file else None for name, at in _FIELDS.items()},  # type: ignore[arg-type]
-            diverging=file["diverging"].to_numpy().astype(np.bool_),
-            energy=netcdf.numbers(file["energy"]) if "energy" in file else None,
-            **json.loads(file.attrs["provenance"]),
-        )
+        with netcdf.opened(path, file_format=FORMAT) as file:
+            columns: dict[str, Any] = {
+                name: netcdf.numbers(file[name]).astype(np.int64 if name in _WHOLE else np.float64) for name in _HISTORY
+            }
+            customers = None
+            if "customer_weight" in file:
+                kept: dict[str, Any] = {name: netcdf.numbers(file[f"customer_{name}"]) for name in _CUSTOMERS}
+                kept |= {name: kept[name].astype(np.int64) for name in ("segment", "first_move")}
+                customers = CustomerRows(**kept)
+            history = InfluenceHistory(
+                stages=history_in(file), channels=netcdf.names(file["channel"]), customers=customers, **columns
+            )
+            met, _ = contacts_prior(history.contacts, history.stages.exposure_days)
+            return cls(
+                history=history,
+                hidden=HiddenDraws.in_file(file, met) if "persona_share" in file else None,
+                **{at: netcdf.numbers(file[name]) if name in file else None for name, at in _FIELDS.items()},  # type: ignore[arg-type]
+                diverging=file["diverging"].to_numpy().astype(np.bool_),
+                energy=netcdf.numbers(file["energy"]) if "energy" in file else None,
+                **json.loads(file.attrs["provenance"]),
+            )
 
     def _draws(self) -> xr.Dataset:
         import xarray as xr

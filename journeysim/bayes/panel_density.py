@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit
 from scipy.optimize import minimize
 
+from journeysim.bayes.impossible import or_impossible
 from journeysim.bayes.pooled_effects import Coordinates
 from journeysim.bayes.stage_density import pooled_effects
 
@@ -111,10 +112,11 @@ class PanelDensity:
         return self.coordinates.effects.n_dim
 
     def __call__(self, x: FloatArray) -> tuple[float, FloatArray]:
-        """Log density at x (n_dim,), up to a constant, and its gradient (n_dim,)."""
+        """Log density at x (n_dim,), up to a constant, and its gradient (n_dim,); -inf where it is no number."""
         point = self.coordinates.at(x)
         log_likelihood, by_eta = self.likelihood(point.eta)
-        return point.log_prior + log_likelihood, self.coordinates.gradient(x, point, by_eta)
+        gradient = self.coordinates.gradient(x, point, by_eta)
+        return or_impossible(point.log_prior + log_likelihood, gradient)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -124,6 +126,8 @@ def _exponential(Q: FloatArray, direction: FloatArray, days: float) -> tuple[Flo
     fastest = 1e-300
     for i in range(n):
         fastest = max(fastest, -Q[i, i])
+    if not math.isfinite(fastest * days):
+        return Q * math.nan, Q * math.nan
     n_squarings = max(0, math.ceil(math.log2(max(fastest * days / 0.5, 1e-300))))
     short = days / 2.0**n_squarings
     jump = (Q / fastest + np.eye(n)) * (fastest * short)

@@ -234,7 +234,7 @@ def _effects_of_move(
         sd = scales[q] if q >= 0 else prior_sd[k]
         log_sd += np.log(sd)
         prior_means[k] = shared[s] if s >= 0 else prior_mean[k]
-        prior_precisions[k] = sd**-2
+        prior_precisions[k] = 1.0 / (sd * sd)  # sd**-2 raises at 0 in compiled code
         for j in range(k + 1):
             P[k, j] = information[m, k, j]
         P[k, k] += prior_precisions[k]

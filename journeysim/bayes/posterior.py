@@ -12,6 +12,7 @@ import numpy as np
 from journeysim.bayes import netcdf
 from journeysim.bayes.arviz_groups import Replications, arviz_object, sample_stats
 from journeysim.bayes.diagnostics import Diagnostics, rhat_and_ess
+from journeysim.bayes.notes import state, with_notes
 from journeysim.bayes.stage_checks import moves_again
 from journeysim.bayes.stage_effects import DIRECTIONS, Quantity, word
 from journeysim.bayes.stage_history_file import history_in, with_history
@@ -81,8 +82,10 @@ class Posterior:
 
     def __repr__(self) -> str:
         chains, draws, segments, moves = self.hazards_by_chain.shape
-        verdict = "converged" if self.diagnostics.ok else "not converged"
-        return f"Posterior({moves} moves in {segments} segments, {chains} chains of {draws:,} draws, {verdict})"
+        return f"Posterior({moves} moves in {segments} segments, {chains} chains of {draws:,} draws, {state(self)})"
+
+    def __str__(self) -> str:
+        return with_notes(self)
 
     @property
     def hazards(self) -> FloatArray:
@@ -248,7 +251,7 @@ class Posterior:
 
         Raises
         ------
-        InputError : if the file exists and `overwrite` is False
+        InputError : if the file exists and `overwrite` is False, or it cannot be written there
         """
         history = self.history
         everything = with_history(self._draws().merge(sample_stats(self.diverging, self.energy)), history)
@@ -274,37 +277,37 @@ class Posterior:
 
         Raises
         ------
-        InputError : if the file does not exist or was not written by `Posterior.save`
+        InputError : if the file does not exist, is damaged, or was not written by `Posterior.save`
         """
-        file = netcdf.read(path, file_format=FORMAT)
-        attributes, levels = json.loads(file.attrs["attributes"])
-        edges, covariates = json.loads(file.attrs["cells"])
-        history = history_in(
-            file,
-            attributes=tuple(attributes),
-            levels=tuple(map(tuple, levels)),
-            detail=Cells(
-                edges_days=tuple(edges),
-                covariates=tuple((name, tuple(classes)) for name, classes in covariates),
-                counts=netcdf.numbers(file["cell_count"]),
-                exposure_days=netcdf.numbers(file["cell_days"]),
+        with netcdf.opened(path, file_format=FORMAT) as file:
+            attributes, levels = json.loads(file.attrs["attributes"])
+            edges, covariates = json.loads(file.attrs["cells"])
+            history = history_in(
+                file,
+                attributes=tuple(attributes),
+                levels=tuple(map(tuple, levels)),
+                detail=Cells(
+                    edges_days=tuple(edges),
+                    covariates=tuple((name, tuple(classes)) for name, classes in covariates),
+                    counts=netcdf.numbers(file["cell_count"]),
+                    exposure_days=netcdf.numbers(file["cell_days"]),
+                )
+                if "cell_count" in file
+                else None,
             )
-            if "cell_count" in file
-            else None,
-        )
-        return cls(
-            history=history,
-            hazards_by_chain=netcdf.numbers(file["hazard"]),
-            typical_by_chain=netcdf.numbers(file["typical"]),
-            spread_by_chain=netcdf.numbers(file["spread"]) if "spread" in file else None,
-            diverging=file["diverging"].to_numpy().astype(np.bool_),
-            energy=netcdf.numbers(file["energy"]) if "energy" in file else None,
-            more={
-                name: Quantity(tuple(dims), netcdf.numbers(file[name]))
-                for name, dims in json.loads(file.attrs["more"]).items()
-            },
-            **json.loads(file.attrs["provenance"]),
-        )
+            return cls(
+                history=history,
+                hazards_by_chain=netcdf.numbers(file["hazard"]),
+                typical_by_chain=netcdf.numbers(file["typical"]),
+                spread_by_chain=netcdf.numbers(file["spread"]) if "spread" in file else None,
+                diverging=file["diverging"].to_numpy().astype(np.bool_),
+                energy=netcdf.numbers(file["energy"]) if "energy" in file else None,
+                more={
+                    name: Quantity(tuple(dims), netcdf.numbers(file[name]))
+                    for name, dims in json.loads(file.attrs["more"]).items()
+                },
+                **json.loads(file.attrs["provenance"]),
+            )
 
     def _draws(self) -> xr.Dataset:
         import xarray as xr

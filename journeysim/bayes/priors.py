@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -40,12 +41,27 @@ def log_normal(median: float, within: float) -> LogNormal:
     return LogNormal(math.log(median), sd_within(within))
 
 
+def is_number(value: object) -> bool:
+    """Whether a setting is a finite number, and not text that looks like one."""
+    return isinstance(value, Real) and math.isfinite(value)
+
+
 def check_settings(owner: str, settings: Mapping[str, float]) -> None:
     """Raise InputError unless every setting is a number above 0, or above 1 where it is a factor ("..._within")."""
     for name, value in settings.items():
         least = 1 if name.endswith("within") else 0
-        if not (math.isfinite(value) and value > least):
+        if not (is_number(value) and value > least):
             raise InputError(f"{owner}: {name} must be a number above {least}, got {value!r}.")
+
+
+def hazards_in_words(days: float, days_within: float, spread: float, spread_within: float) -> tuple[str, str]:
+    """The priors of hazards and of their spread between segments, whose medians and factors are given."""
+    factor, low, high = (math.exp(s) for s in (spread, spread / spread_within, spread * spread_within))
+    return (
+        f"A move, were it the only one, typically takes {days:g} days, 90% of moves between {days / days_within:.3g} "
+        f"and {days * days_within:,.4g}.",
+        f"Segments typically differ by a factor of {factor:.2f}, probably between {low:.2f} and {high:.2f}.",
+    )
 
 
 def contacts_prior(contacts: FloatArray, days: FloatArray) -> tuple[NDArray[np.bool_], FloatArray]:

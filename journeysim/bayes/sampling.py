@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Protocol
@@ -70,6 +71,7 @@ def sample(
     Raises
     ------
     InputError : if a setting is out of its range
+    RuntimeError : if the sampler itself fails
     """
     least = {"seed": 0, "draws": 4, "warmup": 1, "chains": 2}
     for name, value in {"seed": seed, "draws": draws, "warmup": warmup, "chains": chains}.items():
@@ -93,9 +95,16 @@ def sample(
     )
     try:
         trace = sampler.wait()
-    except BaseException:
-        sampler.cancel()
-        raise
+    except BaseException as error:  # a panic of the sampler is no Exception
+        with suppress(BaseException):  # nor can a sampler that failed always be cancelled
+            sampler.cancel()
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        first_line = str(error).partition("\n")[0]
+        raise RuntimeError(
+            f"{where}: the sampler failed ({type(error).__name__}: {first_line}). Another seed may get past it; "
+            "if several do not, please report it with the history and the seed."
+        ) from error
     return Draws(
         points=trace["posterior"]["point"].to_numpy(),
         diverging=trace["sample_stats"]["diverging"].to_numpy().astype(np.bool_),

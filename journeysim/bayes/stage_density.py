@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
+from journeysim.bayes.impossible import or_impossible
 from journeysim.bayes.pooled_effects import Coordinates, PooledEffects
 
 if TYPE_CHECKING:
@@ -46,10 +47,11 @@ class StageDensity:
         return self.coordinates.effects.n_dim
 
     def __call__(self, x: FloatArray) -> tuple[float, FloatArray]:
-        """Log density at x (n_dim,), up to a constant, and its gradient (n_dim,)."""
+        """Log density at x (n_dim,), up to a constant, and its gradient (n_dim,); -inf where it is no number."""
         point = self.coordinates.at(x)
         log_likelihood, by_eta = _poisson(point.eta, self.counts, self.exposure_days)
-        return point.log_prior + log_likelihood, self.coordinates.gradient(x, point, by_eta)
+        gradient = self.coordinates.gradient(x, point, by_eta)
+        return or_impossible(point.log_prior + log_likelihood, gradient)
 
 
 def pooled_effects(effects: StageEffects) -> PooledEffects:

@@ -10,7 +10,7 @@ import numpy as np
 
 from journeysim.bayes.arviz_versions import import_arviz
 from journeysim.bayes.posterior import Posterior
-from journeysim.bayes.priors import LogNormal, check_settings, log_normal, sd_within
+from journeysim.bayes.priors import LogNormal, check_settings, hazards_in_words, log_normal, sd_within
 from journeysim.bayes.sampling import sample, versions
 from journeysim.bayes.stage_effects import DIRECTIONS, StageEffects, StagePriors
 from journeysim.errors import InputError
@@ -88,10 +88,7 @@ class StageModel:
             first purchase (later ones may be for good; `Posterior.notes` names them)
         """
         density: StageDensity | PanelDensity
-        panel = None if isinstance(history, StageHistory) else history
-        if not isinstance(history, StageHistory):
-            history = history.as_if_seen()
-        _check_moves(history)
+        history, panel = _counts_and_panel(history)
         effects = StageEffects.of(history, self.log_priors())
         if panel is None:
             density = self._density(effects)
@@ -123,12 +120,9 @@ class StageModel:
 
         Raises
         ------
-        InputError : if the history has no move
+        InputError : as `fit`
         """
-        panel = None if isinstance(history, StageHistory) else history
-        if not isinstance(history, StageHistory):
-            history = history.as_if_seen()
-        _check_moves(history)
+        history, panel = _counts_and_panel(history)
         import_arviz()
         import pymc as pm
 
@@ -178,14 +172,11 @@ class StageModel:
 
     def describe_priors(self) -> str:
         """The priors in words, in days and factors."""
-        low, high = self.segment_spread / self.segment_spread_within, self.segment_spread * self.segment_spread_within
         return "\n".join(
             (
-                f"A move, were it the only one, typically takes {self.typical_days:g} days, 90% of moves between "
-                f"{self.typical_days / self.typical_days_within:.3g} and "
-                f"{self.typical_days * self.typical_days_within:.3g}.",
-                f"Segments typically differ by a factor of {math.exp(self.segment_spread):.2f}, probably between "
-                f"{math.exp(low):.2f} and {math.exp(high):.2f}.",
+                *hazards_in_words(
+                    self.typical_days, self.typical_days_within, self.segment_spread, self.segment_spread_within
+                ),
                 f"From one bin of time in stage to the next, 90% of hazards change by less than a factor of "
                 f"{self.bin_factor_within:g}.",
                 f"A class of a covariate multiplies the hazards of a direction of moves by less than "
@@ -194,12 +185,12 @@ class StageModel:
             )
         )
 
-    def prior(self, history: StageHistory, *, seed: int, draws: int = 1000) -> Posterior:
+    def prior(self, history: StageHistory | PanelHistory, *, seed: int, draws: int = 1000) -> Posterior:
         """Draws of the hazards before any data, for the segments, stages and moves of a history, as one chain.
 
         What `forecast(..., require_converged=False)` makes of them is what the priors say of conversion.
         """
-        _check_moves(history)
+        history, panel = _counts_and_panel(history)
         effects = StageEffects.of(history, self.log_priors())
         rng = np.random.default_rng(seed)
         normal = rng.normal(size=(1, draws, len(effects.scale_prior)))
@@ -220,6 +211,7 @@ class StageModel:
             seed=seed,
             warmup=0,
             versions=versions(),
+            seen_at_visits=panel is not None,
         )
 
     def log_priors(self) -> StagePriors:
@@ -236,6 +228,21 @@ class StageModel:
         from journeysim.bayes.stage_density import StageDensity
 
         return StageDensity.of(effects)
+
+
+def _counts_and_panel(history: StageHistory | PanelHistory) -> tuple[StageHistory, PanelHistory | None]:
+    """The counts of a history that can be fitted, and the pairs of visits if that is what it is."""
+    from journeysim.panel_history import PanelHistory
+
+    panel = history if isinstance(history, PanelHistory) else None
+    counts = history if panel is None else panel.as_if_seen()
+    if not isinstance(counts, StageHistory):
+        raise InputError(
+            "StageModel: a history is made by to_stage_history(log), or by to_panel_history for visits, got "
+            f"{type(history).__name__}."
+        )
+    _check_moves(counts)
+    return counts, panel
 
 
 def _log_likelihood_of_visits(panel: PanelHistory, history: StageHistory, hazards: Any) -> Any:

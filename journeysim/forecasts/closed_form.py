@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from journeysim.bayes.priors import is_number
 from journeysim.errors import InputError
 from journeysim.forecasts.chains import Chains
 from journeysim.forecasts.result import Forecast, Measures
@@ -65,10 +66,11 @@ def forecast(
     """
     if horizon_days is None and money is not None:
         horizon_days = conversion_days + retention_days
-    horizons = {"conversion_days": conversion_days, "retention_days": retention_days, "horizon_days": horizon_days}
+    horizons = {"conversion_days": conversion_days, "retention_days": retention_days}
+    horizons |= {} if horizon_days is None else {"horizon_days": horizon_days}
     for name, days in horizons.items():
-        if days is not None and not 0 < days < np.inf:
-            raise InputError(f"{name} is {days}; it must be a positive number of days.")
+        if not (is_number(days) and days > 0):
+            raise InputError(f"{name} is {days!r}; it must be a positive number of days.")
     if len({scenario.name for scenario in scenarios}) < len(scenarios):
         raise InputError("Two scenarios share a name; give each its own.")
     if require_converged:

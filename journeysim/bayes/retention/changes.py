@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from journeysim.bayes.priors import is_number
 from journeysim.bayes.retention.draws import central
 from journeysim.errors import InputError
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RetentionChange:
-    """An improvement, as factors; 1 changes nothing.
+    """An improvement, as factors above 0, as in `improve_stage`; 1 changes nothing.
 
     Attributes
     ----------
@@ -42,8 +42,11 @@ class RetentionChange:
     def __post_init__(self) -> None:
         for what in ("churn", "purchase_rate", "spend"):
             value = getattr(self, what)
-            if not (math.isfinite(value) and value >= 0) or (what == "purchase_rate" and value == 0):
-                raise InputError(f"RetentionChange {self.name!r}: {what} is a factor such as 0.9, got {value!r}.")
+            if not (is_number(value) and value > 0):
+                raise InputError(
+                    f"RetentionChange {self.name!r}: {what} is a factor such as 0.9, above 0, got {value!r}; "
+                    "for nearly nothing of it write 0.001."
+                )
 
     def factor(self, what: str, segments: tuple[str, ...]) -> FloatArray:
         """(G,) the factor of each segment.
@@ -124,7 +127,7 @@ class RetentionWhatIf:
         ------
         InputError : as `difference`, or the cost is not a number >= 0
         """
-        if not (math.isfinite(cost) and cost >= 0):
+        if not (is_number(cost) and cost >= 0):
             raise InputError(f"probability_it_pays: cost must be a number >= 0, got {cost!r}.")
         return float((self.difference(change) * self.n_customers.sum() > cost).mean())
 
@@ -132,7 +135,7 @@ class RetentionWhatIf:
         """One row per change, outcome and segment (and "(all)"): baseline, changed, difference, low, high, p_better.
 
         All per customer; low to high is the central interval of the difference, p_better the probability that it is
-        above 0.
+        above 0 (null where the change cannot change the outcome at all).
         """
         import polars as pl
 
@@ -144,10 +147,11 @@ class RetentionWhatIf:
                     pick = share if g == len(self.segments) else np.eye(len(self.segments))[g]
                     was, is_now = before @ pick, changed[outcome] @ pick
                     low, high = np.quantile(is_now - was, central(level))
-                    better = float((is_now > was).mean())
+                    better = float((is_now > was).mean()) if (is_now != was).any() else None
                     gain = float((is_now - was).mean())
                     rows.append(
                         (change.name, outcome, name, float(was.mean()), float(is_now.mean()), gain, low, high, better)
                     )
-        columns = ["change", "outcome", "segment", "baseline", "changed", "difference", "low", "high", "p_better"]
-        return pl.DataFrame(rows, schema=columns, orient="row")
+        words = dict.fromkeys(("change", "outcome", "segment"), pl.String)
+        numbers = dict.fromkeys(("baseline", "changed", "difference", "low", "high", "p_better"), pl.Float64)
+        return pl.DataFrame(rows, schema={**words, **numbers}, orient="row")

@@ -51,9 +51,9 @@ class ChurnPosterior(RetentionPosterior):
         return self.history.covariate_names
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """What a reader of the results should know of the history."""
-        return self.history.warnings
+    def notes(self) -> tuple[str, ...]:
+        """What to know before reading the figures: segments that are hardly seen."""
+        return self.history.notes
 
     def retention(self, renewals: object, *, age: int = 0, change: RetentionChange = NOTHING) -> SegmentDraws:
         """Share of customers who stay for each number of further renewals: the survival curve."""
@@ -130,23 +130,23 @@ class ChurnPosterior(RetentionPosterior):
 
         Raises
         ------
-        InputError : if the file does not exist or was not written by `ChurnPosterior.save`
+        InputError : if the file does not exist, is damaged, or was not written by `ChurnPosterior.save`
         """
-        file = netcdf.read(path, file_format=FORMAT)
-        names = netcdf.names(file["covariate"]) if "covariate" in file.coords else ()
-        stayed = netcdf.numbers(file["stayed"])
-        history = CohortHistory(
-            segments=netcdf.names(file["segment"]),
-            segment=netcdf.numbers(file["segment_of"]).astype(np.int64),
-            covariate_names=names,
-            covariates=netcdf.numbers(file["covariates"]) if names else np.empty((len(stayed), 0)),
-            stayed=stayed,
-            left=netcdf.numbers(file["left"]),
-            active=netcdf.numbers(file["active"]),
-            period=file.attrs["period"],
-            days_per_period=float(file.attrs["days_per_period"]) or None,
-        )
-        return cls(history=history, **from_file(file))
+        with netcdf.opened(path, file_format=FORMAT) as file:
+            names = netcdf.names(file["covariate"]) if "covariate" in file.coords else ()
+            stayed = netcdf.numbers(file["stayed"])
+            history = CohortHistory(
+                segments=netcdf.names(file["segment"]),
+                segment=netcdf.numbers(file["segment_of"]).astype(np.int64),
+                covariate_names=names,
+                covariates=netcdf.numbers(file["covariates"]) if names else np.empty((len(stayed), 0)),
+                stayed=stayed,
+                left=netcdf.numbers(file["left"]),
+                active=netcdf.numbers(file["active"]),
+                period=file.attrs["period"],
+                days_per_period=float(file.attrs["days_per_period"]) or None,
+            )
+            return cls(history=history, **from_file(file))
 
     def _history_dataset(self) -> xr.Dataset:
         import xarray as xr

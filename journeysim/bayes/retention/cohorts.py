@@ -109,8 +109,8 @@ class CohortHistory:
         return np.bincount(self.segment, self.at_risk[:, 0], len(self.segments)).astype(np.float64)
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """What a reader of the results should know."""
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the results should know: segments that are hardly seen."""
         return few_customers(self.segments, self.segment_sizes)
 
     @classmethod

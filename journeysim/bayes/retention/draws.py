@@ -153,7 +153,8 @@ def growing_times(times: object, where: str, *, whole: bool = False) -> FloatArr
     ------
     InputError : there are none, or one is negative, not finite, or not whole where it must be
     """
-    found = np.atleast_1d(np.asarray(times, dtype=np.float64))
+    given = np.atleast_1d(np.asarray(times))
+    found = given.astype(np.float64) if given.dtype.kind in "iuf" else np.array([np.nan])  # text is no number
     if found.ndim != 1 or not found.size or not np.isfinite(found).all() or (found < 0).any():
         raise InputError(f"{where}: times must be numbers >= 0, got {times!r}.")
     if whole and (found != np.floor(found)).any():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
+from journeysim.bayes.priors import is_number
 from journeysim.bayes.retention.priors import Parameter, Range, check_range
 from journeysim.bayes.retention.purchases import DAYS_IN
 from journeysim.errors import InputError
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
+
+ALIKE: Final = 1e-3
+"""Mean values of customers that differ by at most this share are the same: a gamma distribution so narrow has shapes of
+a million and more, at which the likelihood is a difference of numbers that are nearly equal."""
+FEW: Final = 2
+"""So many customers may be alike by chance: the priors keep their shapes in bounds. From 3 on, sampling may fail."""
 
 
 def _check(model: ShiftedBetaGeometric | BetaGeoNBD | GammaGamma) -> None:
@@ -53,7 +60,7 @@ class ShiftedBetaGeometric:
 
     def __post_init__(self) -> None:
         _check(self)
-        if not 1 < self.odds_ratio < np.inf:
+        if not (is_number(self.odds_ratio) and self.odds_ratio > 1):
             raise InputError(f"ShiftedBetaGeometric: odds_ratio must be a number above 1, got {self.odds_ratio!r}.")
 
     def parameters(self) -> tuple[Parameter, ...]:
@@ -156,7 +163,8 @@ class GammaGamma:
 
         Raises
         ------
-        InputError : nobody's spend is known, or a customer's mean is 0 or below, which no gamma distribution has
+        InputError : nobody's spend is known, a customer's mean is 0 or below, which no gamma distribution has, or all
+            customers spend the same
         """
         if history.mean_value is None:
             raise InputError("GammaGamma: the history has no values of purchases.")
@@ -167,10 +175,25 @@ class GammaGamma:
                 f"GammaGamma: customer {history.customers[i]} has mean value {history.mean_value[i]:g}; values must "
                 "be above 0: drop returns and free orders, or leave values out."
             )
+        _refuse_alike(history, known)
         order = known[np.lexsort((history.mean_value[known], history.frequency[known], history.segment[known]))]
         first = np.searchsorted(history.segment[order], np.arange(len(history.segments) + 1)).astype(np.int64)
         x = history.frequency[order].astype(np.float64)
         return SpendLikelihood(first, x, np.array(history.mean_value[order]), np.ones(len(order)))
+
+
+def _refuse_alike(history: PurchaseHistory, known: IntArray) -> None:
+    """Raise InputError if more than a few customers, of one segment or of all, spend the same."""
+    assert history.mean_value is not None  # noqa: S101
+    groups = {f"segment {name!r}": known[history.segment[known] == g] for g, name in enumerate(history.segments)}
+    for group, rows in {"the history": known, **groups}.items():
+        values = history.mean_value[rows]
+        if len(values) > FEW and np.ptp(values) <= ALIKE * values.max():
+            raise InputError(
+                f"GammaGamma: all {len(values):,} customers of {group} who bought again spend {values.mean():g} a "
+                "purchase, so there is no distribution of spend to learn; leave values out of the history and pass "
+                f"money=Money(value={values.mean():g}), or split by other segments."
+            )
 
 
 class _CohortLikelihood:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
+from journeysim.bayes.priors import is_number
 from journeysim.errors import InputError
 
 
@@ -24,11 +24,11 @@ class Money:
     value: float | None = None
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.yearly_discount) and self.yearly_discount >= 0):
+        if not (is_number(self.yearly_discount) and self.yearly_discount >= 0):
             raise InputError(f"Money: yearly_discount is {self.yearly_discount!r}; write 0.1 for 10% a year.")
-        if not (math.isfinite(self.margin) and self.margin > 0):
+        if not (is_number(self.margin) and self.margin > 0):
             raise InputError(f"Money: margin is {self.margin!r}; write 0.3 for 30% of the value.")
-        if self.value is not None and not (math.isfinite(self.value) and self.value >= 0):
+        if self.value is not None and not (is_number(self.value) and self.value >= 0):
             raise InputError(f"Money: value is {self.value!r}; it must be a number >= 0.")
 
     def required(self) -> float:

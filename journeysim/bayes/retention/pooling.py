@@ -19,6 +19,8 @@ import numpy as np
 from numba import njit
 from scipy.optimize import minimize
 
+from journeysim.bayes.impossible import or_impossible
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -103,7 +105,11 @@ class PooledDensity:
         return int(n_parameters * (n_segments + 2 if n_segments > 1 else 1) + len(self.beta_centre))
 
     def __call__(self, x: FloatArray) -> tuple[float, FloatArray]:
-        """Log density at x (n_dim,), up to a constant, and its gradient (n_dim,)."""
+        """Log density at x (n_dim,), up to a constant, and its gradient (n_dim,); -inf where it is no number."""
+        with np.errstate(all="ignore"):
+            return or_impossible(*self._value(x))
+
+    def _value(self, x: FloatArray) -> tuple[float, FloatArray]:
         priors = self.priors
         if len(self.centre) == 1:
             shift = self.factor @ x
@@ -188,7 +194,7 @@ def _to_theta(
     for k in range(n_parameters):
         first = k * (n_segments + 2)
         tau = np.exp(spread_mean + spread_sd * x[first + 1])
-        precision = sd[k] ** -2
+        precision = 1.0 / (sd[k] * sd[k])
         weighted = precision * mean[k]
         for g in range(n_segments):
             p = weight[g, k] / (1.0 + weight[g, k] * tau * tau)
@@ -220,7 +226,7 @@ def _back_to_x(
         first = k * (n_segments + 2)
         x_tau = x[first + 1]
         tau = np.exp(spread_mean + spread_sd * x_tau)
-        precision = sd[k] ** -2
+        precision = 1.0 / (sd[k] * sd[k])
         weighted = precision * mean[k]
         d_precision = 0.0
         d_weighted = 0.0

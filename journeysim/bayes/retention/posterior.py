@@ -13,6 +13,7 @@ import numpy as np
 from journeysim.bayes import netcdf
 from journeysim.bayes.arviz_groups import arviz_object, sample_stats
 from journeysim.bayes.diagnostics import Diagnostics, rhat_and_ess
+from journeysim.bayes.notes import state, with_notes
 from journeysim.bayes.retention.draws import ParameterDraws
 from journeysim.bayes.retention.priors import Parameter
 from journeysim.errors import InputError
@@ -61,17 +62,19 @@ class RetentionPosterior(ABC):
 
     @property
     @abstractmethod
-    def warnings(self) -> tuple[str, ...]:
-        """What a reader of the results should know of the history."""
+    def notes(self) -> tuple[str, ...]:
+        """What to know before reading the figures: segments that are hardly seen."""
 
     @abstractmethod
     def _history_dataset(self) -> xr.Dataset: ...
 
     def __repr__(self) -> str:
         chains, draws, segments, _ = self.parameters.values.shape
-        verdict = "converged" if self.diagnostics.ok else "not converged"
-        names = ", ".join(self.parameters.names)
-        return f"{type(self).__name__}({names} in {segments} segments, {chains} chains of {draws:,} draws, {verdict})"
+        what = f"{', '.join(self.parameters.names)} in {segments} segments, {chains} chains of {draws:,} draws"
+        return f"{type(self).__name__}({what}, {state(self)})"
+
+    def __str__(self) -> str:
+        return with_notes(self)
 
     @property
     def n_answer_draws(self) -> int:
@@ -147,7 +150,7 @@ class RetentionPosterior(ABC):
 
         Raises
         ------
-        InputError : if the file exists and `overwrite` is False
+        InputError : if the file exists and `overwrite` is False, or it cannot be written there
         """
         import xarray as xr
 

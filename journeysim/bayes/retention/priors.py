@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from journeysim.bayes.priors import SDS_OF_90_PERCENT
+from journeysim.bayes.priors import SDS_OF_90_PERCENT, is_number
 from journeysim.errors import InputError
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def from_line(value: FloatArray, link: Link) -> FloatArray:
 def check_range(owner: str, name: str, within: Range, link: Link) -> None:
     """Raise InputError unless the range is two growing numbers that the parameter can have."""
     least, most = _BOUNDS[link]
-    if not (len(within) == 2 and least < within[0] < within[1] < most):
+    pair = isinstance(within, tuple | list) and len(within) == 2 and all(map(is_number, within))
+    if not (pair and least < within[0] < within[1] < most):
         raise InputError(
             f"{owner}: {name} is {within!r}; give the range (low, high) that holds 90% of your belief, "
             f"with {least:g} < low < high{'' if math.isinf(most) else f' < {most:g}'}."

@@ -57,9 +57,9 @@ class PurchasePosterior(RetentionPosterior):
         return ()
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """What a reader of the results should know of the history."""
-        return self.history.warnings
+    def notes(self) -> tuple[str, ...]:
+        """What to know before reading the figures: segments that are hardly seen."""
+        return self.history.notes
 
     @property
     def has_spend(self) -> bool:
@@ -177,25 +177,25 @@ class PurchasePosterior(RetentionPosterior):
 
         Raises
         ------
-        InputError : if the file does not exist or was not written by `PurchasePosterior.save`
+        InputError : if the file does not exist, is damaged, or was not written by `PurchasePosterior.save`
         """
         from datetime import datetime
 
-        file = netcdf.read(path, file_format=FORMAT)
-        until, unit = file.attrs["until"], file.attrs["unit"]
-        ids = file["customer"].to_numpy()
-        history = PurchaseHistory(
-            segments=netcdf.names(file["segment"]),
-            customers=ids.astype(np.int64) if file.attrs["integer_ids"] else ids.astype(np.str_),
-            segment=netcdf.numbers(file["segment_of"]).astype(np.int64),
-            frequency=netcdf.numbers(file["frequency"]).astype(np.int64),
-            recency=netcdf.numbers(file["recency"]),
-            age=netcdf.numbers(file["age"]),
-            mean_value=netcdf.numbers(file["mean_value"]) if "mean_value" in file else None,
-            unit=unit,
-            until=datetime.fromisoformat(until) if until else None,
-        )
-        return cls(history=history, **from_file(file))
+        with netcdf.opened(path, file_format=FORMAT) as file:
+            until, unit = file.attrs["until"], file.attrs["unit"]
+            ids = file["customer"].to_numpy()
+            history = PurchaseHistory(
+                segments=netcdf.names(file["segment"]),
+                customers=ids.astype(np.int64) if file.attrs["integer_ids"] else ids.astype(np.str_),
+                segment=netcdf.numbers(file["segment_of"]).astype(np.int64),
+                frequency=netcdf.numbers(file["frequency"]).astype(np.int64),
+                recency=netcdf.numbers(file["recency"]),
+                age=netcdf.numbers(file["age"]),
+                mean_value=netcdf.numbers(file["mean_value"]) if "mean_value" in file else None,
+                unit=unit,
+                until=datetime.fromisoformat(until) if until else None,
+            )
+            return cls(history=history, **from_file(file))
 
     def _history_dataset(self) -> xr.Dataset:
         import xarray as xr

@@ -119,8 +119,8 @@ class PurchaseHistory:
         return np.bincount(self.segment, minlength=len(self.segments))
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """What a reader of the results should know."""
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the results should know: segments that are hardly seen."""
         return few_customers(self.segments, self.segment_sizes)
 
     @cached_property
@@ -269,7 +269,7 @@ def purchases_of(log: EventLog, *, merge_same_day: bool) -> pl.DataFrame:
 
 
 def few_customers(segments: tuple[str, ...], sizes: NDArray[np.float64] | IntArray) -> tuple[str, ...]:
-    """A warning for each of several segments that says next to nothing of itself."""
+    """A note for each of several segments that says next to nothing of itself."""
     few = {0: "no customers", 1: "one customer"}
     return tuple(
         f"Segment {name!r} has {few[int(size)]}: its results are borrowed from the other segments and the priors."

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
 def pymc_model(model: RetentionModel, history: CohortHistory | PurchaseHistory) -> Any:
     """A `pymc.Model` with variables mu, tau and theta of each part: (K,), (K,) and (G, K) on the line."""
+    parts = model.parts(history)
     import_arviz()
     import pymc as pm
 
     add: dict[str, Any] = {"churn": _churn, "purchases": _purchases, "spend": _spend}
     with pm.Model(coords={"segment": history.segments}) as result:
-        for part, _ in model.parts(history):
+        for part, _ in parts:
             add[part.name](history, _theta(part), part)
     return result
 
