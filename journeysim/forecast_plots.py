@@ -12,8 +12,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from journeysim.bayes.intervals import central
 from journeysim.errors import InputError
-from journeysim.forecasts import INTERVAL
+from journeysim.forecasts import LEVEL
 from journeysim.plots import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SKY, _plain, _tidy
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def gains_chart(
     for name, color in zip(chosen, _COLORS, strict=False):
         draws = times * gains.gains[name, measure]
         mean = draws.mean(axis=0)
-        axes.fill_between(gains.days, *np.quantile(draws, INTERVAL, axis=0), color=color, alpha=0.18, lw=0)
+        axes.fill_between(gains.days, *central(draws, LEVEL), color=color, alpha=0.18, lw=0)
         half = gains.half_by(name, measure)
         arrives = f"\nhalf by day {half:,.0f}" if np.isfinite(half) else ""
         axes.plot(gains.days, mean, color=color, lw=2, label=_plain(name, 40) + arrives)
@@ -63,7 +64,9 @@ def gains_chart(
     unit = "percentage points" if times == 100 else f"per customer, {gains.currency or 'currency of the log'}"
     if measure == "purchases":
         unit = "per customer"
-    axes.set_xlabel("days since customers started   (band: 90% interval; dot: half of the gain has arrived)")
+    noisy = any(gains.left_in[name, measure].any() for name in chosen if (name, measure) in gains.left_in)
+    wide = ", with noise of the simulation where that rules" if noisy else ""
+    axes.set_xlabel(f"days since customers started   (band: 90% interval{wide}; dot: half of the gain has arrived)")
     axes.set_ylabel(f"gain in {measure} so far\n({unit})")
     axes.set_xlim(0, gains.days[-1])
     _tidy(axes, title or f"When does the gain in {measure} arrive?")

@@ -3,12 +3,12 @@
 from journeysim.forecasts.closed_form import conversion_curve, forecast, retention_curve
 from journeysim.forecasts.decisions import Cost, Decision, choose_within_budget, decide
 from journeysim.forecasts.over_time import GainsOverTime, gains_over_time
-from journeysim.forecasts.result import INTERVAL, Forecast, Measures, signed
+from journeysim.forecasts.result import LEVEL, Forecast, Measures, signed
 from journeysim.forecasts.simulated import forecast_worlds
 from journeysim.forecasts.simulated_over_time import gains_over_time_of_worlds
 
 __all__ = [
-    "INTERVAL",
+    "LEVEL",
     "Cost",
     "Decision",
     "Forecast",
