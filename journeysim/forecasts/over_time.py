@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from journeysim.bayes.intervals import central
+from journeysim.forecasts.asked import listed
 from journeysim.forecasts.chains import Chains
 from journeysim.forecasts.closed_form import amounts_of, check_grid, discount_per_day, money_draws
 from journeysim.forecasts.result import LEVEL, ROUNDING
@@ -70,7 +71,7 @@ class GainsOverTime:
 
 def gains_over_time(
     posterior: Posterior,
-    scenarios: Sequence[Scenario],
+    scenarios: Scenario | Sequence[Scenario],
     days: FloatArray,
     *,
     money: StageMoney | None = None,
@@ -87,9 +88,9 @@ def gains_over_time(
     InputError : `days` are not evenly spaced from 0, or as `forecast`
     """
     check_grid(days)
+    chains = Chains(posterior)
     if require_converged:
         posterior.require_converged()
-    chains = Chains(posterior)
     draws = money_draws(money, posterior, seed)
     discount = discount_per_day(yearly_discount)
 
@@ -104,7 +105,7 @@ def gains_over_time(
 
     before = measures(None)
     gains = {}
-    for scenario in scenarios:
+    for scenario in listed(scenarios):
         for name, after in measures(scenario).items():
             gains[scenario.name, name] = after - before[name]
     return GainsOverTime(np.asarray(days, dtype=np.float64), gains, money.currency if money else None)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from journeysim.errors import InputError
+from journeysim.forecasts.asked import listed
 from journeysim.forecasts.result import RETAINED, Forecast, Measures
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ AMOUNTS = ("purchases", "revenue", "cost", "profit", "clv")
 def forecast_worlds(
     worlds: Sequence[Mapping[str, World]],
     weights: FloatArray,
-    scenarios: Sequence[Scenario],
+    scenarios: Scenario | Sequence[Scenario],
     *,
     n_customers: int,
     conversion_days: float,
@@ -57,6 +58,7 @@ def forecast_worlds(
     """
     from journeysim.simulation.whatif import simulate_changes
 
+    scenarios = listed(scenarios)
     segments, shares, seeds = draws_of_worlds(worlds, weights, scenarios, seed)
     found: list[list[list[SimulatedChange]]] = []
     for n, draw in enumerate(worlds):

@@ -9,6 +9,7 @@ import numpy as np
 from journeysim.bayes.intervals import noise_rules, without_noise
 from journeysim.event_columns import KINDS
 from journeysim.events import microseconds
+from journeysim.forecasts.asked import listed
 from journeysim.forecasts.closed_form import check_grid, discount_per_day
 from journeysim.forecasts.over_time import GainsOverTime
 from journeysim.forecasts.simulated import draws_of_worlds
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 def gains_over_time_of_worlds(
     worlds: Sequence[Mapping[str, World]],
     weights: FloatArray,
-    scenarios: Sequence[Scenario],
+    scenarios: Scenario | Sequence[Scenario],
     days: FloatArray,
     *,
     n_customers: int,
@@ -55,6 +56,7 @@ def gains_over_time_of_worlds(
     from journeysim.simulation.whatif import changed_worlds, run_version, standard_error
 
     check_grid(days)
+    scenarios = listed(scenarios)
     segments, shares, seeds = draws_of_worlds(worlds, weights, scenarios, seed)
     horizon, discount = float(days[-1]), discount_per_day(yearly_discount)
     gains: dict[tuple[str, str], FloatArray] = {}
