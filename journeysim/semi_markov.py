@@ -12,9 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from journeysim.errors import InputError
+from journeysim.threads import in_parts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,7 +95,13 @@ def move_counts(
         np.ascontiguousarray(starts, dtype=np.float64),
     )
     per_time = max(1, int(np.ceil(32 / (len(grid) - 1))))
-    coarse = _move_counts(*arrays, grid[1], len(grid) - 1, per_time)
+
+    def counted(per_time: int) -> FloatArray:
+        counts = np.zeros((len(hazards), len(grid), len(origins)))
+        in_parts(lambda first, last: _move_counts(first, last, *arrays, grid[1], per_time, counts), len(hazards))
+        return counts
+
+    coarse = counted(per_time)
     while True:
         per_time *= 2
         if per_time * (len(grid) - 1) > MOST_STEPS:
@@ -102,7 +109,7 @@ def move_counts(
                 f"Forecast: {MOST_STEPS:,} steps over {times[-1]:g} days are too coarse for hazards as fast as "
                 f"{hazards.max():.3g} per day; forecast fewer days, or leave out moves that take no time."
             )
-        fine = _move_counts(*arrays, grid[1], len(grid) - 1, per_time)
+        fine = counted(per_time)
         if np.abs(fine - coarse).max(initial=0.0) < TOLERANCE:
             break
         coarse = fine
@@ -110,25 +117,27 @@ def move_counts(
     return np.asarray(found if len(times) > 1 else found[:, 1:])
 
 
-@njit(cache=True, error_model="numpy", parallel=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def _move_counts(
+    first: int,
+    last: int,
     hazards: FloatArray,
     edges_days: FloatArray,
     origins: IntArray,
     targets: IntArray,
     starts: FloatArray,
     spacing: float,
-    n_times: int,
     per_time: int,
-) -> FloatArray:
-    n, _, n_moves = hazards.shape
+    found: FloatArray,
+) -> None:
+    """Fill in the chains from the first to the last."""
+    n_times, n_moves = found.shape[1] - 1, found.shape[2]
     n_stages = starts.shape[1]
     step = spacing / per_time
     n_steps = n_times * per_time
     # beyond the last edge the kernel falls geometrically: one number per stage carries all older customers
     n_lags = min(n_steps, int(np.ceil(edges_days[-1] / step)) + 1)
-    found = np.zeros((n, n_times + 1, n_moves))
-    for i in prange(n):
+    for i in range(first, last):
         kernel, from_start, decay = _kernel(hazards[i], edges_days, origins, n_stages, step, n_steps, n_lags)
         entered = np.zeros((n_steps, n_stages + 2))
         old = np.zeros(n_stages)
@@ -162,7 +171,6 @@ def _move_counts(
                 made[m] += now[m] + entered[t, origins[m]] * kernel[0, m]
                 if (t + 1) % per_time == 0:
                     found[i, (t + 1) // per_time, m] = made[m]
-    return found
 
 
 @njit(cache=True, error_model="numpy")

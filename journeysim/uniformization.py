@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
+
+from journeysim.threads import in_parts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,16 +58,18 @@ def propagate(
     there: NDArray[np.bool_] = np.asarray(weights.any(axis=(0, 2)))
     there[targets] = there[origins] = True
     used = np.flatnonzero(there)  # states where nobody ever is would cost as much as others
-    found = _propagate(
+    n_segments, _, n = hazards.shape
+    n_blocks = -(-n // LANES)
+    found = tuple(np.zeros((n_segments, steps, len(used), n)) for steps in (n_steps, *2 * [n_steps * with_days]))
+    arguments = (
         np.ascontiguousarray(hazards, dtype=np.float64),
         np.searchsorted(used, origins),
         np.searchsorted(used, targets),
         weights[:, used],
         float(step_days),
-        int(n_steps),
         float(discount_per_day),
-        with_days,
     )
+    in_parts(lambda first, last: _propagate(first, last, *arguments, *found), n_segments * n_blocks)
     if len(used) == weights.shape[1]:
         return Propagated(*found)
     everywhere = []
@@ -76,25 +80,26 @@ def propagate(
     return Propagated(*everywhere)
 
 
-@njit(cache=True, error_model="numpy", parallel=True, fastmath={"contract"})
+@njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract"})
 def _propagate(
+    first_block: int,
+    last_block: int,
     hazards: FloatArray,
     origins: IntArray,
     targets: IntArray,
     starts: FloatArray,
     step_days: float,
-    n_steps: int,
     discount: float,
-    with_days: bool,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    n_segments, n_moves, n = hazards.shape
-    n_states = starts.shape[1]
-    states = np.zeros((n_segments, n_steps, n_states, n))
-    days = np.zeros((n_segments, n_steps if with_days else 0, n_states, n))
-    discounted = np.zeros((n_segments, n_steps if with_days else 0, n_states, n))
+    states: FloatArray,
+    days: FloatArray,
+    discounted: FloatArray,
+) -> None:
+    """Fill in the blocks of `LANES` chains from the first to the last, of one segment after the other."""
+    _, n_moves, n = hazards.shape
+    n_steps, n_states = states.shape[1:3]
+    with_days = days.shape[1] > 0
     n_blocks = (n + LANES - 1) // LANES
-    for block in prange(n_segments * n_blocks):
-        # every buffer belongs to this block alone: shared ones would be overwritten by the other threads
+    for block in range(first_block, last_block):
         g = block // n_blocks
         first = (block % n_blocks) * LANES
         width = min(LANES, n - first)
@@ -154,7 +159,6 @@ def _propagate(
                     if with_days:
                         days[g, step, s, first + j] = spent[s, j]
                         discounted[g, step, s, first + j] = spent_discounted[s, j]
-    return states, days, discounted
 
 
 @njit(cache=True, error_model="numpy")

@@ -114,7 +114,8 @@ def test_what_a_channel_does_is_forecast_from_the_log_alone():
         {"name": "mail", "contacts_per_day": {"looking": 0.2, "choosing": 0.15}, "pull": 0.1, "half_life_days": 2},
         {"name": "companion", "contacts_per_day": {"looking": 0.05, "choosing": 0.5}, "pull": 0, "half_life_days": 2},
     ]
-    world, mail, seeds = known_world(channels=channels), drop_channel("mail"), range(8)
+    personas = [{"name": "keen", "share": 0.5, "pace": 1.3}, {"name": "slow", "share": 0.5}]
+    world, mail, seeds = known_world(channels=channels, personas=personas), drop_channel("mail"), range(8)
     (truth,) = simulate_changes(world, [mail], n_customers=200_000, seed=99, **ASK)
     nothing, held, z = 0, 0, []
     for seed in seeds:
