@@ -139,7 +139,8 @@ def _move_counts(
     n_lags = min(n_steps, int(np.ceil(edges_days[-1] / step)) + 1)
     for i in range(first, last):
         kernel, from_start, decay = _kernel(hazards[i], edges_days, origins, n_stages, step, n_steps, n_lags)
-        entered = np.zeros((n_steps, n_stages + 2))
+        latest_last = np.ascontiguousarray(kernel[n_lags:0:-1].T)  # as the history of a stage is
+        entered = np.zeros((n_stages, n_steps))
         old = np.zeros(n_stages)
         now = np.empty(n_moves)
         within = np.zeros((n_stages, n_stages))
@@ -153,27 +154,35 @@ def _move_counts(
             for s in range(n_stages):
                 old[s] *= decay[s]
                 if t - n_lags - 1 >= 0:
-                    old[s] += entered[t - n_lags - 1, s]
+                    old[s] += entered[s, t - n_lags - 1]
             first_flow[:] = 0.0
+            known = min(t, n_lags)
             for m in range(n_moves):
                 s = origins[m]
                 value = starts[i, s] * from_start[t, m] + old[s] * kernel[n_lags + 1, m]
-                for lag in range(1, min(t, n_lags) + 1):
-                    value += entered[t - lag, s] * kernel[lag, m]
+                value += _dot(entered[s, t - known : t], latest_last[m, n_lags - known :])
                 now[m] = value
                 first_flow[targets[m]] += value
             for s in range(n_stages):
                 value = 0.0
                 for r in range(n_stages):
                     value += solve[s, r] * first_flow[r]
-                entered[t, s] = value
+                entered[s, t] = value
             for m in range(n_moves):
-                made[m] += now[m] + entered[t, origins[m]] * kernel[0, m]
+                made[m] += now[m] + entered[origins[m], t] * kernel[0, m]
                 if (t + 1) % per_time == 0:
                     found[i, (t + 1) // per_time, m] = made[m]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract", "reassoc"})  # several sums at a time
+def _dot(a: FloatArray, b: FloatArray) -> float:
+    value = 0.0
+    for i in range(len(a)):
+        value += a[i] * b[i]
+    return value
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
 def _kernel(
     hazards: FloatArray,
     edges_days: FloatArray,
@@ -198,31 +207,35 @@ def _kernel(
     length = max(n_steps, n_lags + 2)
     incidence = np.zeros((length + 1, n_moves))  # probability to have made the move by each time since entering
     integral = np.zeros((length + 1, n_moves))  # of the incidence
-    for m in range(n_moves):
-        s = origins[m]
-        survival, made, area, age = 1.0, 0.0, 0.0, 0.0
+    made, area = np.zeros(n_moves), np.zeros(n_moves)
+    for s in range(n_stages):
+        from_here = np.flatnonzero(origins == s)
+        left_whole = -np.expm1(-totals[:, s] * step)  # share who leave in a whole step, most of which are within a bin
+        survival, age = 1.0, 0.0
         b = 0
         for j in range(1, length + 1):
             until = j * step
             while age < until:
-                stop = until
+                stop, width, left = until, step, left_whole[b]
+                total = totals[b, s]
                 if b + 1 < n_bins and edges_days[b + 1] < until:
                     stop = edges_days[b + 1]
-                width = stop - age
-                total = totals[b, s]
-                if total > 0.0:
+                if stop < until or age > (j - 1) * step:
+                    width = stop - age
                     left = -np.expm1(-total * width)
-                    share = hazards[b, m] / total * survival
-                    area += made * width + share * (width - left / total)
-                    made += share * left
-                    survival *= 1.0 - left
-                else:
-                    area += made * width
+                for m in from_here:
+                    area[m] += made[m] * width
+                    if total > 0.0:
+                        share = hazards[b, m] / total * survival
+                        area[m] += share * (width - left / total)
+                        made[m] += share * left
+                survival *= 1.0 - left
                 age = stop
                 if b + 1 < n_bins and age >= edges_days[b + 1]:
                     b += 1
-            incidence[j, m] = made
-            integral[j, m] = area
+            for m in from_here:
+                incidence[j, m] = made[m]
+                integral[j, m] = area[m]
     kernel = np.empty((n_lags + 2, n_moves))
     from_start = np.empty((n_steps, n_moves))
     for m in range(n_moves):
