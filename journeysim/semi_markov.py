@@ -27,6 +27,7 @@ TOLERANCE: Final = 1e-4
 """Steps are halved until no probability moves by more; extrapolation then leaves an error far below."""
 
 MOST_STEPS: Final = 2**15
+AT_ONCE: Final = 64  # chains: what is found of them stays in the cache
 
 
 def absorbed(
@@ -87,40 +88,41 @@ def move_counts(
     """
     times = np.atleast_1d(np.asarray(days, dtype=np.float64))
     grid = np.linspace(0.0, times[-1], len(times)) if len(times) > 1 else np.array([0.0, times[-1]])
-    arrays = (
-        np.ascontiguousarray(hazards, dtype=np.float64),
+    chains, weights = (np.ascontiguousarray(array, dtype=np.float64) for array in (hazards, starts))
+    moves = (
         np.asarray(edges_days, dtype=np.float64),
         np.asarray(origins, dtype=np.int64),
         np.asarray(targets, dtype=np.int64),
-        np.ascontiguousarray(starts, dtype=np.float64),
     )
-    per_time = max(1, int(np.ceil(32 / (len(grid) - 1))))
+    found = np.empty((len(hazards), len(grid), len(origins)))
 
-    def counted(per_time: int) -> FloatArray:
-        counts = np.zeros((len(hazards), len(grid), len(origins)))
-        in_parts(lambda first, last: _move_counts(first, last, *arrays, grid[1], per_time, counts), len(hazards))
-        return counts
+    def refined(first: int, last: int) -> None:
+        def counted(per_time: int) -> FloatArray:
+            counts = np.zeros((last - first, len(grid), len(origins)))
+            _move_counts(chains[first:last], *moves, weights[first:last], grid[1], per_time, counts)
+            return counts
 
-    coarse = counted(per_time)
-    while True:
-        per_time *= 2
-        if per_time * (len(grid) - 1) > MOST_STEPS:
-            raise InputError(
-                f"Forecast: {MOST_STEPS:,} steps over {times[-1]:g} days are too coarse for hazards as fast as "
-                f"{hazards.max():.3g} per day; forecast fewer days, or leave out moves that take no time."
-            )
-        fine = counted(per_time)
-        if np.abs(fine - coarse).max(initial=0.0) < TOLERANCE:
-            break
-        coarse = fine
-    found = fine + (fine - coarse) / 3.0
+        per_time = max(1, int(np.ceil(32 / (len(grid) - 1))))
+        coarse = counted(per_time)
+        while True:
+            per_time *= 2
+            if per_time * (len(grid) - 1) > MOST_STEPS:
+                raise InputError(
+                    f"Forecast: {MOST_STEPS:,} steps over {times[-1]:g} days are too coarse for hazards as fast as "
+                    f"{hazards.max():.3g} per day; forecast fewer days, or leave out moves that take no time."
+                )
+            fine = counted(per_time)
+            if np.abs(fine - coarse).max(initial=0.0) < TOLERANCE:
+                break
+            coarse = fine
+        found[first:last] = fine + (fine - coarse) / 3.0
+
+    in_parts(refined, len(hazards), most=AT_ONCE)
     return np.asarray(found if len(times) > 1 else found[:, 1:])
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def _move_counts(
-    first: int,
-    last: int,
     hazards: FloatArray,
     edges_days: FloatArray,
     origins: IntArray,
@@ -130,14 +132,14 @@ def _move_counts(
     per_time: int,
     found: FloatArray,
 ) -> None:
-    """Fill in the chains from the first to the last."""
+    """Fill in what is found, (n, T + 1, M)."""
     n_times, n_moves = found.shape[1] - 1, found.shape[2]
     n_stages = starts.shape[1]
     step = spacing / per_time
     n_steps = n_times * per_time
     # beyond the last edge the kernel falls geometrically: one number per stage carries all older customers
     n_lags = min(n_steps, int(np.ceil(edges_days[-1] / step)) + 1)
-    for i in range(first, last):
+    for i in range(len(hazards)):
         kernel, from_start, decay = _kernel(hazards[i], edges_days, origins, n_stages, step, n_steps, n_lags)
         latest_last = np.ascontiguousarray(kernel[n_lags:0:-1].T)  # as the history of a stage is
         entered = np.zeros((n_stages, n_steps))
@@ -223,19 +225,19 @@ def _kernel(
                 if stop < until or age > (j - 1) * step:
                     width = stop - age
                     left = -np.expm1(-total * width)
-                for m in from_here:
-                    area[m] += made[m] * width
+                for move in from_here:
+                    area[move] += made[move] * width
                     if total > 0.0:
-                        share = hazards[b, m] / total * survival
-                        area[m] += share * (width - left / total)
-                        made[m] += share * left
+                        share = hazards[b, move] / total * survival
+                        area[move] += share * (width - left / total)
+                        made[move] += share * left
                 survival *= 1.0 - left
                 age = stop
                 if b + 1 < n_bins and age >= edges_days[b + 1]:
                     b += 1
-            for m in from_here:
-                incidence[j, m] = made[m]
-                integral[j, m] = area[m]
+            for move in from_here:
+                incidence[j, move] = made[move]
+                integral[j, move] = area[move]
     kernel = np.empty((n_lags + 2, n_moves))
     from_start = np.empty((n_steps, n_moves))
     for m in range(n_moves):

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 PARTS: Final = 4  # for each thread: one that is held up leaves the rest to the others
 
 
-def in_parts(work: Callable[[int, int], None], n: int) -> None:
-    """Call work(first, last) for parts of range(n) that together are all of it; it must let go of the GIL.
+def in_parts(work: Callable[[int, int], None], n: int, *, most: int | None = None) -> None:
+    """Call work(first, last) for parts of range(n), at `most` so long; it must let go of the GIL.
 
     Numba's own parallel loops do the same, but OpenMP's threads wait for each other in busy loops: on a machine with
     other work that took four times the CPU.
     """
     threads = os.cpu_count() or 1
-    parts = max(1, min(n, PARTS * threads))
+    parts = max(1, min(n, PARTS * threads), -(-n // (most or n or 1)))
     bounds = [n * part // parts for part in range(parts + 1)]
     if parts == 1:
         work(0, n)
