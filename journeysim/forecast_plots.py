@@ -6,6 +6,7 @@ data.
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -86,7 +87,7 @@ def decision_chart(decision: Decision, *, title: str = "Which scenario pays?") -
     if rows.is_empty():
         raise InputError("decision_chart: the decision has no scenario to draw.")
     at = np.arange(rows.height)
-    figure = Figure(figsize=(8.6, 1.6 + 0.4 * max(rows.height, 3)), layout="constrained")
+    figure = Figure(figsize=(8.6, 1.8 + 0.42 * max(rows.height, 3)), layout="constrained")
     axes = figure.add_subplot()
     axes.axvline(0, color=INK, lw=1)
     colors = [BLUE if gain > 0 else RED for gain in rows["gain"]]
@@ -97,12 +98,13 @@ def decision_chart(decision: Decision, *, title: str = "Which scenario pays?") -
             f"pays: {chance:.0%}", (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=INK,
             annotation_clip=False,
         )  # fmt: skip
-    axes.set_yticks(at, [_plain(name, 60) for name in rows["scenario"]])
+    axes.set_yticks(at, ["\n".join(wrap(_plain(name, 60), 32)) for name in rows["scenario"]])
     axes.set_ylim(-0.6, rows.height - 0.4)
     unit = decision.currency or "currency of the log"
     axes.set_xlabel(
-        f"net gain in {decision.measure} over {decision.population:,} customers, {unit}   (line: 90% interval)"
+        f"net gain in {decision.measure} over {decision.population:,} customers, {unit}\n(line: 90% interval)"
     )
     _tidy(axes, title)
+    axes.locator_params(axis="x", nbins=5)  # numbers of millions fit
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}"))
     return figure

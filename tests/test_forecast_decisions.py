@@ -1,6 +1,8 @@
 """Decisions against counting by hand; forecasts over simulated worlds against closed forms."""
 
 from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -232,6 +234,11 @@ def test_charts_show_what_the_tables_hold():
     shown = [point[0] for point in axes.collections[-1].get_offsets()]
     np.testing.assert_allclose(shown[::-1], found.net.mean(axis=0))
     assert not any("%" in label.get_text() for label in axes.get_xticklabels())
+    figure = decision_chart(replace(found, scenarios=("long " * 30, *found.scenarios[1:]), net=1e6 * found.net))
+    figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels()]
+    assert len(boxes) > 1
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
     gains = gains_over_time(DRAWS, SCENARIOS, np.linspace(0, 30, 4))
     axes = gains_chart(gains).axes[0]
     lines = [line for line in axes.lines if len(line.get_xdata()) == 4]
