@@ -66,7 +66,7 @@ def gains_chart(
     if measure == "purchases":
         unit = "per customer"
     noisy = any(gains.left_in[name, measure].any() for name in chosen if (name, measure) in gains.left_in)
-    wide = ", with noise of the simulation where that rules" if noisy else ""
+    wide = ", too wide where simulation noise rules" if noisy else ""
     axes.set_xlabel(f"days since customers started   (band: 90% interval{wide}; dot: half of the gain has arrived)")
     axes.set_ylabel(f"gain in {measure} so far\n({unit})")
     axes.set_xlim(0, gains.days[-1])

@@ -2,7 +2,8 @@
 
 Uniformization (Jensen 1953; Grassmann 1977, Computers & Operations Research 4:1): with rate r at least the fastest exit
 and jump matrix P = I + Q / r, the state after t days is sum_k Poisson(k; r t) v P^k, and the days spent in each state
-until then are sum_k Pr(Poisson(r t) > k) v P^k / r. All terms are non-negative, so nothing cancels.
+until then are sum_k Pr(Poisson(r t) > k) v P^k / r. All terms are non-negative, so nothing cancels; but of a last state
+that nobody leaves, where days do not count: it holds what the others do not, to 1e-15, and its moves take no time.
 """
 
 from __future__ import annotations
@@ -58,18 +59,26 @@ def propagate(
     there: NDArray[np.bool_] = np.asarray(weights.any(axis=(0, 2)))
     there[targets] = there[origins] = True
     used = np.flatnonzero(there)  # states where nobody ever is would cost as much as others
+    leaves, enters, end = np.searchsorted(used, origins), np.searchsorted(used, targets), len(used) - 1
+    rest = not with_days and end not in leaves  # nobody leaves it: it holds what the others do not
+    followed = (enters != end) | (not rest)
+    order = np.argsort(~followed, kind="stable")
     n_segments, _, n = hazards.shape
     n_blocks = -(-n // LANES)
     found = tuple(np.zeros((n_segments, steps, len(used), n)) for steps in (n_steps, *2 * [n_steps * with_days]))
     arguments = (
-        np.ascontiguousarray(hazards, dtype=np.float64),
-        np.searchsorted(used, origins),
-        np.searchsorted(used, targets),
+        np.ascontiguousarray(hazards[:, order], dtype=np.float64),
+        leaves[order],
+        enters[order],
+        int(followed.sum()),
         weights[:, used],
         float(step_days),
         float(discount_per_day),
     )
     in_parts(lambda first, last: _propagate(first, last, *arguments, *found), n_segments * n_blocks)
+    if rest:
+        everybody = weights.sum(axis=1)[:, None]
+        found[0][:, :, end] = np.maximum(everybody - found[0][:, :, :end].sum(axis=2), 0.0)
     if len(used) == weights.shape[1]:
         return Propagated(*found)
     everywhere = []
@@ -87,6 +96,7 @@ def _propagate(
     hazards: FloatArray,
     origins: IntArray,
     targets: IntArray,
+    n_followed: int,
     starts: FloatArray,
     step_days: float,
     discount: float,
@@ -146,7 +156,7 @@ def _propagate(
                     for s in range(n_states):
                         for j in range(LANES):
                             w[s, j] = stay[s, j] * v[s, j]
-                    for m in range(n_moves):
+                    for m in range(n_followed):
                         source, sink = origins[m], targets[m]
                         for j in range(LANES):
                             w[sink, j] += jump[m, j] * v[source, j]
