@@ -105,6 +105,6 @@ def decision_chart(decision: Decision, *, title: str = "Which scenario pays?") -
         f"net gain in {decision.measure} over {decision.population:,} customers, {unit}\n(line: 90% interval)"
     )
     _tidy(axes, title)
-    axes.locator_params(axis="x", nbins=5)  # numbers of millions fit
+    axes.locator_params(axis="x", nbins=6)  # numbers of millions fit
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}"))
     return figure
