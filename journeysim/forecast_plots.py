@@ -6,14 +6,16 @@ data.
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from journeysim.bayes.intervals import central
 from journeysim.errors import InputError
-from journeysim.forecasts import INTERVAL
+from journeysim.forecasts import LEVEL
 from journeysim.plots import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SKY, _plain, _tidy
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ def gains_chart(
     for name, color in zip(chosen, _COLORS, strict=False):
         draws = times * gains.gains[name, measure]
         mean = draws.mean(axis=0)
-        axes.fill_between(gains.days, *np.quantile(draws, INTERVAL, axis=0), color=color, alpha=0.18, lw=0)
+        axes.fill_between(gains.days, *central(draws, LEVEL), color=color, alpha=0.18, lw=0)
         half = gains.half_by(name, measure)
         arrives = f"\nhalf by day {half:,.0f}" if np.isfinite(half) else ""
         axes.plot(gains.days, mean, color=color, lw=2, label=_plain(name, 40) + arrives)
@@ -63,7 +65,9 @@ def gains_chart(
     unit = "percentage points" if times == 100 else f"per customer, {gains.currency or 'currency of the log'}"
     if measure == "purchases":
         unit = "per customer"
-    axes.set_xlabel("days since customers started   (band: 90% interval; dot: half of the gain has arrived)")
+    noisy = any(gains.left_in[name, measure].any() for name in chosen if (name, measure) in gains.left_in)
+    wide = ", too wide where simulation noise rules" if noisy else ""
+    axes.set_xlabel(f"days since customers started   (band: 90% interval{wide}; dot: half of the gain has arrived)")
     axes.set_ylabel(f"gain in {measure} so far\n({unit})")
     axes.set_xlim(0, gains.days[-1])
     _tidy(axes, title or f"When does the gain in {measure} arrive?")
@@ -83,7 +87,7 @@ def decision_chart(decision: Decision, *, title: str = "Which scenario pays?") -
     if rows.is_empty():
         raise InputError("decision_chart: the decision has no scenario to draw.")
     at = np.arange(rows.height)
-    figure = Figure(figsize=(8.6, 1.6 + 0.4 * max(rows.height, 3)), layout="constrained")
+    figure = Figure(figsize=(8.6, 1.8 + 0.42 * max(rows.height, 3)), layout="constrained")
     axes = figure.add_subplot()
     axes.axvline(0, color=INK, lw=1)
     colors = [BLUE if gain > 0 else RED for gain in rows["gain"]]
@@ -94,12 +98,13 @@ def decision_chart(decision: Decision, *, title: str = "Which scenario pays?") -
             f"pays: {chance:.0%}", (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=INK,
             annotation_clip=False,
         )  # fmt: skip
-    axes.set_yticks(at, [_plain(name, 60) for name in rows["scenario"]])
+    axes.set_yticks(at, ["\n".join(wrap(_plain(name, 60), 32)) for name in rows["scenario"]])
     axes.set_ylim(-0.6, rows.height - 0.4)
     unit = decision.currency or "currency of the log"
     axes.set_xlabel(
-        f"net gain in {decision.measure} over {decision.population:,} customers, {unit}   (line: 90% interval)"
+        f"net gain in {decision.measure} over {decision.population:,} customers, {unit}\n(line: 90% interval)"
     )
     _tidy(axes, title)
+    axes.locator_params(axis="x", nbins=6)  # numbers of millions fit
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}"))
     return figure

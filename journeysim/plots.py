@@ -13,7 +13,8 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.ticker import PercentFormatter
 from rich.cells import cell_len, set_cell_size
 
-from journeysim.forecasts import INTERVAL
+from journeysim.bayes.intervals import central
+from journeysim.forecasts import LEVEL
 from journeysim.moves import LOST
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ def forecast_chart(
     told = {"conversion": "conversion within {:g} days", "retention": "retention after {:g} days"}
     for axes, measure in zip(panels, days, strict=True):
         differences = [result.difference(name, measure) for name in names]
-        low, high = np.quantile(differences, INTERVAL, axis=1)
+        low, high = central(np.array(differences).T, LEVEL)
         axes.axvline(0, color=GREY, lw=1)
         axes.hlines(rows + offset, low, high, color=BLUE, lw=3, label="forecast, 90% interval")
         axes.plot([d.mean() for d in differences], rows + offset, "o", color=BLUE)
@@ -258,7 +259,7 @@ def curve_chart(days: FloatArray, curves: Mapping[str, FloatArray], *, ylabel: s
     axes = figure.add_subplot()
     for i, (name, draws) in enumerate(curves.items()):
         color = SERIES[i % len(SERIES)]
-        low, high = np.quantile(draws, INTERVAL, axis=0)
+        low, high = central(draws, LEVEL)
         axes.fill_between(days, low, high, color=color, alpha=0.25, lw=0)
         axes.plot(days, draws.mean(axis=0), color=color, lw=2, label=_plain(name, 60))
     axes.set(xlabel="days", ylabel=ylabel, xlim=(0, days[-1]), ylim=(0, None))

@@ -12,9 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from journeysim.errors import InputError
+from journeysim.threads import in_parts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +27,7 @@ TOLERANCE: Final = 1e-4
 """Steps are halved until no probability moves by more; extrapolation then leaves an error far below."""
 
 MOST_STEPS: Final = 2**15
+AT_ONCE: Final = 64  # chains: what is found of them stays in the cache
 
 
 def absorbed(
@@ -86,31 +88,40 @@ def move_counts(
     """
     times = np.atleast_1d(np.asarray(days, dtype=np.float64))
     grid = np.linspace(0.0, times[-1], len(times)) if len(times) > 1 else np.array([0.0, times[-1]])
-    arrays = (
-        np.ascontiguousarray(hazards, dtype=np.float64),
+    chains, weights = (np.ascontiguousarray(array, dtype=np.float64) for array in (hazards, starts))
+    moves = (
         np.asarray(edges_days, dtype=np.float64),
         np.asarray(origins, dtype=np.int64),
         np.asarray(targets, dtype=np.int64),
-        np.ascontiguousarray(starts, dtype=np.float64),
     )
-    per_time = max(1, int(np.ceil(32 / (len(grid) - 1))))
-    coarse = _move_counts(*arrays, grid[1], len(grid) - 1, per_time)
-    while True:
-        per_time *= 2
-        if per_time * (len(grid) - 1) > MOST_STEPS:
-            raise InputError(
-                f"Forecast: {MOST_STEPS:,} steps over {times[-1]:g} days are too coarse for hazards as fast as "
-                f"{hazards.max():.3g} per day; forecast fewer days, or leave out moves that take no time."
-            )
-        fine = _move_counts(*arrays, grid[1], len(grid) - 1, per_time)
-        if np.abs(fine - coarse).max(initial=0.0) < TOLERANCE:
-            break
-        coarse = fine
-    found = fine + (fine - coarse) / 3.0
+    found = np.empty((len(hazards), len(grid), len(origins)))
+
+    def refined(first: int, last: int) -> None:
+        def counted(per_time: int) -> FloatArray:
+            counts = np.zeros((last - first, len(grid), len(origins)))
+            _move_counts(chains[first:last], *moves, weights[first:last], grid[1], per_time, counts)
+            return counts
+
+        per_time = max(1, int(np.ceil(32 / (len(grid) - 1))))
+        coarse = counted(per_time)
+        while True:
+            per_time *= 2
+            if per_time * (len(grid) - 1) > MOST_STEPS:
+                raise InputError(
+                    f"Forecast: {MOST_STEPS:,} steps over {times[-1]:g} days are too coarse for hazards as fast as "
+                    f"{hazards.max():.3g} per day; forecast fewer days, or leave out moves that take no time."
+                )
+            fine = counted(per_time)
+            if np.abs(fine - coarse).max(initial=0.0) < TOLERANCE:
+                break
+            coarse = fine
+        found[first:last] = fine + (fine - coarse) / 3.0
+
+    in_parts(refined, len(hazards), most=AT_ONCE)
     return np.asarray(found if len(times) > 1 else found[:, 1:])
 
 
-@njit(cache=True, error_model="numpy", parallel=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def _move_counts(
     hazards: FloatArray,
     edges_days: FloatArray,
@@ -118,19 +129,20 @@ def _move_counts(
     targets: IntArray,
     starts: FloatArray,
     spacing: float,
-    n_times: int,
     per_time: int,
-) -> FloatArray:
-    n, _, n_moves = hazards.shape
+    found: FloatArray,
+) -> None:
+    """Fill in what is found, (n, T + 1, M)."""
+    n_times, n_moves = found.shape[1] - 1, found.shape[2]
     n_stages = starts.shape[1]
     step = spacing / per_time
     n_steps = n_times * per_time
     # beyond the last edge the kernel falls geometrically: one number per stage carries all older customers
     n_lags = min(n_steps, int(np.ceil(edges_days[-1] / step)) + 1)
-    found = np.zeros((n, n_times + 1, n_moves))
-    for i in prange(n):
+    for i in range(len(hazards)):
         kernel, from_start, decay = _kernel(hazards[i], edges_days, origins, n_stages, step, n_steps, n_lags)
-        entered = np.zeros((n_steps, n_stages + 2))
+        latest_last = np.ascontiguousarray(kernel[n_lags:0:-1].T)  # as the history of a stage is
+        entered = np.zeros((n_stages, n_steps))
         old = np.zeros(n_stages)
         now = np.empty(n_moves)
         within = np.zeros((n_stages, n_stages))
@@ -144,28 +156,35 @@ def _move_counts(
             for s in range(n_stages):
                 old[s] *= decay[s]
                 if t - n_lags - 1 >= 0:
-                    old[s] += entered[t - n_lags - 1, s]
+                    old[s] += entered[s, t - n_lags - 1]
             first_flow[:] = 0.0
+            known = min(t, n_lags)
             for m in range(n_moves):
                 s = origins[m]
                 value = starts[i, s] * from_start[t, m] + old[s] * kernel[n_lags + 1, m]
-                for lag in range(1, min(t, n_lags) + 1):
-                    value += entered[t - lag, s] * kernel[lag, m]
+                value += _dot(entered[s, t - known : t], latest_last[m, n_lags - known :])
                 now[m] = value
                 first_flow[targets[m]] += value
             for s in range(n_stages):
                 value = 0.0
                 for r in range(n_stages):
                     value += solve[s, r] * first_flow[r]
-                entered[t, s] = value
+                entered[s, t] = value
             for m in range(n_moves):
-                made[m] += now[m] + entered[t, origins[m]] * kernel[0, m]
+                made[m] += now[m] + entered[origins[m], t] * kernel[0, m]
                 if (t + 1) % per_time == 0:
                     found[i, (t + 1) // per_time, m] = made[m]
-    return found
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract", "reassoc"})  # several sums at a time
+def _dot(a: FloatArray, b: FloatArray) -> float:
+    value = 0.0
+    for i in range(len(a)):
+        value += a[i] * b[i]
+    return value
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
 def _kernel(
     hazards: FloatArray,
     edges_days: FloatArray,
@@ -190,31 +209,35 @@ def _kernel(
     length = max(n_steps, n_lags + 2)
     incidence = np.zeros((length + 1, n_moves))  # probability to have made the move by each time since entering
     integral = np.zeros((length + 1, n_moves))  # of the incidence
-    for m in range(n_moves):
-        s = origins[m]
-        survival, made, area, age = 1.0, 0.0, 0.0, 0.0
+    made, area = np.zeros(n_moves), np.zeros(n_moves)
+    for s in range(n_stages):
+        from_here = np.flatnonzero(origins == s)
+        left_whole = -np.expm1(-totals[:, s] * step)  # share who leave in a whole step, most of which are within a bin
+        survival, age = 1.0, 0.0
         b = 0
         for j in range(1, length + 1):
             until = j * step
             while age < until:
-                stop = until
+                stop, width, left = until, step, left_whole[b]
+                total = totals[b, s]
                 if b + 1 < n_bins and edges_days[b + 1] < until:
                     stop = edges_days[b + 1]
-                width = stop - age
-                total = totals[b, s]
-                if total > 0.0:
+                if stop < until or age > (j - 1) * step:
+                    width = stop - age
                     left = -np.expm1(-total * width)
-                    share = hazards[b, m] / total * survival
-                    area += made * width + share * (width - left / total)
-                    made += share * left
-                    survival *= 1.0 - left
-                else:
-                    area += made * width
+                for move in from_here:
+                    area[move] += made[move] * width
+                    if total > 0.0:
+                        share = hazards[b, move] / total * survival
+                        area[move] += share * (width - left / total)
+                        made[move] += share * left
+                survival *= 1.0 - left
                 age = stop
                 if b + 1 < n_bins and age >= edges_days[b + 1]:
                     b += 1
-            incidence[j, m] = made
-            integral[j, m] = area
+            for move in from_here:
+                incidence[j, move] = made[move]
+                integral[j, move] = area[move]
     kernel = np.empty((n_lags + 2, n_moves))
     from_start = np.empty((n_steps, n_moves))
     for m in range(n_moves):

@@ -2,7 +2,8 @@
 
 Uniformization (Jensen 1953; Grassmann 1977, Computers & Operations Research 4:1): with rate r at least the fastest exit
 and jump matrix P = I + Q / r, the state after t days is sum_k Poisson(k; r t) v P^k, and the days spent in each state
-until then are sum_k Pr(Poisson(r t) > k) v P^k / r. All terms are non-negative, so nothing cancels.
+until then are sum_k Pr(Poisson(r t) > k) v P^k / r. All terms are non-negative, so nothing cancels; but of a last state
+that nobody leaves, where days do not count: it holds what the others do not, to 1e-15, and its moves take no time.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
+
+from journeysim.threads import in_parts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,16 +59,26 @@ def propagate(
     there: NDArray[np.bool_] = np.asarray(weights.any(axis=(0, 2)))
     there[targets] = there[origins] = True
     used = np.flatnonzero(there)  # states where nobody ever is would cost as much as others
-    found = _propagate(
-        np.ascontiguousarray(hazards, dtype=np.float64),
-        np.searchsorted(used, origins),
-        np.searchsorted(used, targets),
+    leaves, enters, end = np.searchsorted(used, origins), np.searchsorted(used, targets), len(used) - 1
+    rest = not with_days and end not in leaves  # nobody leaves it: it holds what the others do not
+    followed = (enters != end) | (not rest)
+    order = np.argsort(~followed, kind="stable")
+    n_segments, _, n = hazards.shape
+    n_blocks = -(-n // LANES)
+    found = tuple(np.zeros((n_segments, steps, len(used), n)) for steps in (n_steps, *2 * [n_steps * with_days]))
+    arguments = (
+        np.ascontiguousarray(hazards[:, order], dtype=np.float64),
+        leaves[order],
+        enters[order],
+        int(followed.sum()),
         weights[:, used],
         float(step_days),
-        int(n_steps),
         float(discount_per_day),
-        with_days,
     )
+    in_parts(lambda first, last: _propagate(first, last, *arguments, *found), n_segments * n_blocks)
+    if rest:
+        everybody = weights.sum(axis=1)[:, None]
+        found[0][:, :, end] = np.maximum(everybody - found[0][:, :, :end].sum(axis=2), 0.0)
     if len(used) == weights.shape[1]:
         return Propagated(*found)
     everywhere = []
@@ -76,25 +89,27 @@ def propagate(
     return Propagated(*everywhere)
 
 
-@njit(cache=True, error_model="numpy", parallel=True, fastmath={"contract"})
+@njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract"})
 def _propagate(
+    first_block: int,
+    last_block: int,
     hazards: FloatArray,
     origins: IntArray,
     targets: IntArray,
+    n_followed: int,
     starts: FloatArray,
     step_days: float,
-    n_steps: int,
     discount: float,
-    with_days: bool,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    n_segments, n_moves, n = hazards.shape
-    n_states = starts.shape[1]
-    states = np.zeros((n_segments, n_steps, n_states, n))
-    days = np.zeros((n_segments, n_steps if with_days else 0, n_states, n))
-    discounted = np.zeros((n_segments, n_steps if with_days else 0, n_states, n))
+    states: FloatArray,
+    days: FloatArray,
+    discounted: FloatArray,
+) -> None:
+    """Fill in the blocks of `LANES` chains from the first to the last, of one segment after the other."""
+    _, n_moves, n = hazards.shape
+    n_steps, n_states = states.shape[1:3]
+    with_days = days.shape[1] > 0
     n_blocks = (n + LANES - 1) // LANES
-    for block in prange(n_segments * n_blocks):
-        # every buffer belongs to this block alone: shared ones would be overwritten by the other threads
+    for block in range(first_block, last_block):
         g = block // n_blocks
         first = (block % n_blocks) * LANES
         width = min(LANES, n - first)
@@ -141,7 +156,7 @@ def _propagate(
                     for s in range(n_states):
                         for j in range(LANES):
                             w[s, j] = stay[s, j] * v[s, j]
-                    for m in range(n_moves):
+                    for m in range(n_followed):
                         source, sink = origins[m], targets[m]
                         for j in range(LANES):
                             w[sink, j] += jump[m, j] * v[source, j]
@@ -154,7 +169,6 @@ def _propagate(
                     if with_days:
                         days[g, step, s, first + j] = spent[s, j]
                         discounted[g, step, s, first + j] = spent_discounted[s, j]
-    return states, days, discounted
 
 
 @njit(cache=True, error_model="numpy")

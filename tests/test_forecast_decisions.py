@@ -1,6 +1,8 @@
 """Decisions against counting by hand; forecasts over simulated worlds against closed forms."""
 
 from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -51,6 +53,38 @@ def test_a_decision_is_what_counting_finds():
     assert dear.best == "change nothing"
 
 
+def test_retention_is_worth_the_buyers_who_are_retained():
+    """A scenario that wins more buyers and keeps the same share of them retains more."""
+    found = forecast(DRAWS, [SCENARIOS[0], SCENARIOS[2]], **DAYS)
+    decision = decide(found, population=1_000, costs={"c": Cost(3)}, measure="retention", worth=7.0)
+    assert decision.measure == "retained buyers"
+    before = found.baseline.conversion * found.baseline.retention
+    for name, after, cost in zip("ac", found.changed, (0, 3), strict=True):
+        expected = 7 * 1_000 * (after.conversion * after.retention - before) - cost
+        np.testing.assert_allclose(decision.net[:, decision.scenarios.index(name)], expected)
+        shares = 7 * 1_000 * found.difference(name, "retention") - cost  # of buyers, not of all who start
+        assert not np.allclose(shares, expected, rtol=0.2)
+    by = found.baseline.of("retained buyers", 1)
+    np.testing.assert_allclose(by, found.baseline.of("conversion", 1) * found.baseline.of("retention", 1))
+    assert "retained buyers of 1,000 customers" in str(decision)
+
+
+def test_a_simulation_counts_retained_buyers_and_their_noise():
+    """Of 1,000 customers 40 worlds: the noise of the product is that of a share of all customers."""
+    n = 40
+    ask = {"n_customers": 1_000, "conversion_days": 20, "retention_days": 10}
+    found = forecast_worlds([{"x": world(1)}] * n, np.ones((n, 1)), [SCENARIOS[0]], seed=3, **ask)
+    before, after = (conversion_and_retention(w, 20, 10) for w in (world(1), SCENARIOS[0].apply(world(1))))
+    truth = after[0] * after[1] - before[0] * before[1]
+    noise = found.noise["a", "retained buyers"]
+    raw = found.changed[0].of("retained buyers") - found.baseline.of("retained buyers")
+    assert_z(raw.mean() - truth, noise / n**0.5)
+    low, high = chi2.ppf([FALSE_ALARM / 2, 1 - FALSE_ALARM / 2], n)
+    squares = ((raw - truth) ** 2).sum()
+    assert low < squares / noise**2 < high
+    assert not low < squares / (noise / 4) ** 2 < high
+
+
 SCENARIOS = [improve_stage("look", forward=1.5, name="a"), improve_stage("cart", forward=1.5, name="b"),
              improve_stage("use", exit=0.5, name="c")]  # fmt: skip
 COSTS = {"a": Cost(3), "b": Cost(4), "c": Cost(6)}
@@ -84,8 +118,11 @@ def test_a_greedy_choice_says_so_and_is_as_good_here(monkeypatch):
 
 
 def test_bad_decisions_are_refused():
-    with pytest.raises(InputError, match="population is 0"):
-        decide(made([1, 1, 1, 1]), population=0, costs={})
+    for population in (0, -1, np.nan, np.inf):
+        with pytest.raises(InputError, match=f"population is {population}"):
+            decide(made([1, 1, 1, 1]), population=population, costs={})
+    with pytest.raises(InputError, match="worth is nan"):
+        decide(made([1, 1, 1, 1]), population=1, costs={}, worth=np.nan)
     with pytest.raises(InputError, match="costs names 'z'"):
         decide(made([1, 1, 1, 1]), population=1, costs={"z": Cost(1)})
     with pytest.raises(InputError, match="fixed is -1"):
@@ -105,12 +142,12 @@ basket: {{median: 10}}
 
 def test_simulated_worlds_agree_with_closed_forms_and_tell_noise_apart():
     rng, n = np.random.default_rng(2), 30
-    paces = rng.uniform(0.8, 1.2, size=(n, 2)) * [1, 2]
+    paces = rng.uniform(0.3, 1.7, size=(n, 2)) * [1, 2]
     worlds = [{"slow": world(a), "quick": world(b)} for a, b in paces]
     weights = np.tile([0.25, 0.75], (n, 1))
     plan = improve_stage("look", forward=1.5, name="plan")
     days = {"conversion_days": 20, "retention_days": 10}
-    found = forecast_worlds(worlds, weights, [plan], n_customers=400, seed=1, **days)
+    found = forecast_worlds(worlds, weights, [plan], n_customers=1_600, seed=1, **days)
     assert found.source == "simulated"
     assert found.segments == ("slow", "quick")
 
@@ -163,9 +200,8 @@ def test_simulated_purchases_and_discounted_value_agree_with_the_closed_form_at_
     assert gains.gains["plan", "conversion"].mean(axis=0) == pytest.approx(
         gains.gains["plan", "purchases"].mean(axis=0)
     )
-    # all draws are the same world: what spread there is, is noise, and is nearly all taken off
-    raw = found.changed[0].of("purchases") - found.baseline.of("purchases")
-    assert gains.gains["plan", "purchases"][:, -1].std() < raw.std()
+    # all draws are the same world: what spread there is, is noise, by the same rule in both
+    np.testing.assert_allclose(gains.gains["plan", "purchases"][:, -1], found.difference("plan", "purchases"))
 
 
 def test_worlds_that_do_not_fit_are_refused():
@@ -198,6 +234,11 @@ def test_charts_show_what_the_tables_hold():
     shown = [point[0] for point in axes.collections[-1].get_offsets()]
     np.testing.assert_allclose(shown[::-1], found.net.mean(axis=0))
     assert not any("%" in label.get_text() for label in axes.get_xticklabels())
+    figure = decision_chart(replace(found, scenarios=("long " * 30, *found.scenarios[1:]), net=1e6 * found.net))
+    figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels()]
+    assert len(boxes) > 1
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
     gains = gains_over_time(DRAWS, SCENARIOS, np.linspace(0, 30, 4))
     axes = gains_chart(gains).axes[0]
     lines = [line for line in axes.lines if len(line.get_xdata()) == 4]

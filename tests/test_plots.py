@@ -131,7 +131,7 @@ def test_a_forecast_chart_tells_its_ticks_apart(change, n_scenarios):
     base = Measures(np.full(100, 0.1), np.full(100, 0.8))
     names = tuple(f"scenario {i}, which has a name that goes on and on and on" for i in range(n_scenarios))
     changed = tuple(Measures(0.1 + change * rng.random(100), base.retention) for _ in names)
-    simulated = [SimulatedChange(name, 9, 9, 0.1, change, change / 5, 0.8, *[0.0] * 17) for name in names]
+    simulated = [SimulatedChange(name, 9, 9, 0.1, change, change / 5, 0.8, *[0.0] * 20) for name in names]
     figure = forecast_chart(Forecast(90.0, 30.0, base, names, changed, ((),) * len(names)), simulated=simulated)
     figure.draw_without_rendering()
     for axes in figure.axes:

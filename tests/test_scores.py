@@ -13,7 +13,7 @@ def one_change(draws, *, found, error):
     draws = np.asarray(draws, dtype=float)
     nothing = np.zeros(len(draws))
     forecast = Forecast(90.0, 30.0, Measures(nothing, nothing), ("better",), (Measures(draws, nothing),), ((),))
-    simulated = SimulatedChange("better", 9, 9, 0.1, found, error, 0.8, *[0.0] * 17)
+    simulated = SimulatedChange("better", 9, 9, 0.1, found, error, 0.8, *[0.0] * 20)
     table = forecast_against_simulation(forecast, [simulated])
     assert table["measure"].to_list() == ["conversion", "retention"]
     return SimpleNamespace(**table.row(0, named=True))

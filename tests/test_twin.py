@@ -22,6 +22,7 @@ from journeysim import (
     worlds,
 )
 from journeysim.attribution import RemovalEffect, attribute
+from journeysim.bayes.intervals import without_noise
 from journeysim.errors import InputError
 from journeysim.events import EventLog
 from journeysim.influence_history import influence_history
@@ -30,7 +31,6 @@ from journeysim.scores import share_error
 from journeysim.simulation.closed_form import closed_form_effects
 from journeysim.stays import to_stays
 from journeysim.twin import to_ingredients
-from journeysim.twin.effects import without_noise
 from journeysim.twin.fit import _rates
 from journeysim.twin.switching import effects_of_draws
 
@@ -179,11 +179,11 @@ def test_few_customers_give_the_spread_of_many(twin):
     worlds, shares = tired(twin).worlds(200, seed=6)
     history, watched = twin.posterior.history, twin.ingredients.watched_days
     many, few_errors = effects_of_draws(worlds, shares, history, watched, n_customers=10_000, seed=7)
-    many = without_noise(many, few_errors)
+    many = without_noise(many, (few_errors**2).mean(axis=0))
     few, errors = effects_of_draws(worlds * 3, np.tile(shares, (3, 1)), history, watched, n_customers=1_000, seed=8)
     shop = twin.posterior.channels.index("shop")
     spread = many.var(axis=0)[shop]
-    assert without_noise(few, errors).var(axis=0)[shop] == pytest.approx(spread, rel=0.36)
+    assert without_noise(few, (errors**2).mean(axis=0)).var(axis=0)[shop] == pytest.approx(spread, rel=0.36)
     assert few.var(axis=0)[shop] > 1.36 * spread
 
 
@@ -232,7 +232,7 @@ def test_known_noise_is_taken_out_and_noise_that_rules_is_left_in():
     rng = np.random.default_rng(1)
     true = rng.normal(0.2, 0.03, size=(20_000, 1))
     for se, expected in ((0.02, 0.03), (0.04, 0.05)):
-        drawn = without_noise(true + rng.normal(0, se, true.shape), np.full(true.shape, se))
+        drawn = without_noise(true + rng.normal(0, se, true.shape), np.array([se**2]))
         assert drawn.mean() == pytest.approx(0.2, abs=0.002)
         assert drawn.std() == pytest.approx(expected, rel=0.04)  # a standard deviation of 20,000 draws errs by 0.5%
 

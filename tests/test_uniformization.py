@@ -52,4 +52,16 @@ def test_threads_do_not_meet():
         again = propagate(hazards, ORIGINS, TARGETS, start, step_days=5.0, n_steps=1, with_days=False).states
         np.testing.assert_array_equal(whole, again)
     part = propagate(hazards[:, :, LANES : 2 * LANES], ORIGINS, TARGETS, start, step_days=5.0, n_steps=1).states
-    np.testing.assert_array_equal(whole[..., LANES : 2 * LANES], part)
+    np.testing.assert_allclose(whole[..., LANES : 2 * LANES], part, rtol=1e-13, atol=1e-15)
+
+
+def test_without_days_the_last_state_holds_what_the_others_do_not():
+    rng = np.random.default_rng(4)
+    hazards, start = rng.gamma(1, 1, size=(2, 6, 40)), rng.dirichlet(np.ones(4), size=(2, 40)).transpose(0, 2, 1)
+    for targets in (TARGETS, np.where(TARGETS == 3, 0, TARGETS)):  # a last state that some enter, and one that none do
+        with_days, without = (
+            propagate(hazards, ORIGINS, targets, start, step_days=2.0, n_steps=2, with_days=also)
+            for also in (True, False)
+        )
+        np.testing.assert_allclose(without.states, with_days.states, atol=1e-14)
+        assert without.days.shape == (2, 0, 4, 40)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from journeysim.errors import InputError
+from journeysim.forecasts.asked import require_stages
 from journeysim.moves import LAPSED, LOST
 
 if TYPE_CHECKING:
@@ -42,10 +43,11 @@ class Chains:
 
     Raises
     ------
-    InputError : no stage is a purchase, or hazards depend on covariates
+    InputError : this is no posterior of stages, no stage is a purchase, or hazards depend on covariates
     """
 
     def __init__(self, posterior: Posterior) -> None:
+        require_stages(posterior)
         if posterior.covariates:
             raise InputError(
                 "Forecast: the hazards of this posterior depend on what customers meet, which a forecast from stages "

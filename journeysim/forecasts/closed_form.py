@@ -35,7 +35,7 @@ STEPS = 256
 """Steps of a horizon over which money is added up where hazards depend on time in stage."""
 
 
-def forecast(
+def forecast_stages(
     posterior: Posterior,
     scenarios: Sequence[Scenario],
     *,
@@ -47,23 +47,8 @@ def forecast(
     yearly_discount: float = 0.0,
     seed: int = 0,
 ) -> Forecast:
-    """Forecast each scenario against the baseline.
-
-    Parameters
-    ----------
-    conversion_days, retention_days : horizons in days, > 0
-    require_converged : refuse draws that cannot be trusted
-    money : what purchases are worth and contacts cost, of the same log and segments; adds revenue, cost, profit and clv
-    horizon_days : over which purchases and money are counted; by default, with `money`, conversion_days +
-        retention_days
-    yearly_discount : of clv; what comes u days from the start is over (1 + discount)^(u / 365)
-    seed : of the draws of money
-
-    Raises
-    ------
-    InputError : a horizon is not positive, a scenario names an unknown stage, no stage is a purchase or none
-        is ever reached, two scenarios share a name, money is of other segments, or the fit did not converge
-    """
+    """`forecast` of a posterior of the stage model: the same arguments, and the same errors."""
+    chains = Chains(posterior)
     if horizon_days is None and money is not None:
         horizon_days = conversion_days + retention_days
     horizons = {"conversion_days": conversion_days, "retention_days": retention_days}
@@ -71,11 +56,8 @@ def forecast(
     for name, days in horizons.items():
         if not (is_number(days) and days > 0):
             raise InputError(f"{name} is {days!r}; it must be a positive number of days.")
-    if len({scenario.name for scenario in scenarios}) < len(scenarios):
-        raise InputError("Two scenarios share a name; give each its own.")
     if require_converged:
         posterior.require_converged()
-    chains = Chains(posterior)
     draws = money_draws(money, posterior, seed)
     discount = discount_per_day(yearly_discount)
 

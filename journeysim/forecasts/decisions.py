@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from itertools import combinations
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 import polars as pl
@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from journeysim.bayes.intervals import central
 from journeysim.errors import InputError
-from journeysim.forecasts.result import INTERVAL, LOWER_IS_BETTER, ROUNDING
+from journeysim.forecasts.result import LEVEL, LOWER_IS_BETTER, RETAINED, ROUNDING, chance
 from journeysim.scenario import combine
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Decision:
     gross, net : (N, K) gain before and after the cost of the scenario
     cost : (K,)
     currency : or None if unknown
+    source : of the forecast
     note : what to know of how they were found; "" if nothing
     """
 
@@ -72,6 +74,7 @@ class Decision:
     net: FloatArray
     cost: FloatArray
     currency: str | None = None
+    source: Literal["closed form", "simulated"] = "closed form"
     note: str = ""
 
     @property
@@ -89,7 +92,7 @@ class Decision:
         choices = np.column_stack([self.net, np.zeros(len(self.net))])
         most = choices.max(axis=1)
         ties = choices >= most[:, None]
-        low, high = np.quantile(choices, INTERVAL, axis=0)
+        low, high = central(choices, LEVEL)
         return pl.DataFrame(
             {
                 "scenario": [*self.scenarios, NOTHING],
@@ -97,8 +100,8 @@ class Decision:
                 "gain": choices.mean(axis=0),
                 "low": low,
                 "high": high,
-                "p_helps": [*(self.gross > ROUNDING).mean(axis=0).tolist(), None],
-                "p_pays": [*(self.net > 0).mean(axis=0).tolist(), None],
+                "p_helps": [*chance(self.gross > ROUNDING, self.source).tolist(), None],
+                "p_pays": [*chance(self.net > 0, self.source).tolist(), None],
                 "p_best": (ties / ties.sum(axis=1, keepdims=True)).mean(axis=0),
                 "regret": (most[:, None] - choices).mean(axis=0),
             }
@@ -144,19 +147,27 @@ def decide(
 
     Parameters
     ----------
-    population : customers that the change will reach
+    population : customers who start and whom the change reaches, bought or not
     costs : by scenario; one that is not named costs nothing
-    measure : what is gained per customer
-    worth : of one unit of the measure: 1 for money, the value of a conversion for `conversion`
+    measure : what is gained. Of money, the sum per customer who starts; of `conversion` and `purchases`, how many; of
+        `retention`, how many retained buyers: customers who convert and are still active later, conversion times
+        retention with the scenario minus without it, so that a scenario that wins more buyers retains more
+    worth : in currency, of one unit of the measure: 1 for money, or what a converted customer, a purchase or a retained
+        buyer is worth
 
     Raises
     ------
-    InputError : the population is not positive, a cost is of an unknown scenario, the forecast has no such measure
+    InputError : the population is not a positive number, a cost is of an unknown scenario, the forecast has no such
+        measure, or worth is not a number
     """
-    if population <= 0:
+    if not 0 < population < np.inf:
         raise InputError(f"population is {population}; it must be a positive number of customers.")
+    if measure == "retention":
+        measure = RETAINED
     if unknown := [name for name in costs if name not in forecast.scenarios]:
         raise InputError(f"costs names {unknown[0]!r}; the scenarios are {', '.join(forecast.scenarios)}.")
+    if not np.isfinite(worth):
+        raise InputError(f"worth is {worth}; it must be a number: what one unit of {measure} is worth.")
     sign = -1.0 if measure in LOWER_IS_BETTER else 1.0
     gross = np.empty((len(forecast.baseline.conversion), len(forecast.scenarios)))
     for k, name in enumerate(forecast.scenarios):
@@ -172,6 +183,8 @@ def decide(
         net=net[:, order],
         cost=cost[order],
         currency=forecast.currency,
+        source=forecast.source,
+        note=_noisy(forecast, measure),
     )
 
 
@@ -250,9 +263,18 @@ def _greedy(
         best = float(found.net[:, 0].mean())
         chosen = next(some for some in candidates if combine(*some).name == found.scenarios[0])
     whole = ranked(looked)
-    note = f"Greedy search: {len(looked)} of the possible sets were forecast; a better one may exist."
-    return Decision(
-        whole.scenarios, whole.measure, whole.population, whole.gross, whole.net, whole.cost, whole.currency, note
+    note = f"Greedy search: {len(looked)} of the possible sets were forecast; a better one may exist. {whole.note}"
+    return replace(whole, note=note.strip())
+
+
+def _noisy(forecast: Forecast, measure: str) -> str:
+    """What to know of scenarios whose gains have Monte Carlo noise left in; "" of none."""
+    noisy = [name for name in forecast.scenarios if forecast.left_in(name, measure)]
+    if not noisy:
+        return ""
+    return (
+        f"Monte Carlo noise is left in the gain of {', '.join(noisy)}: intervals are too wide, probabilities not sure "
+        "enough. More customers per world (n_customers) make them sharper."
     )
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
+from journeysim.bayes.intervals import central
+from journeysim.forecasts.asked import listed
 from journeysim.forecasts.chains import Chains
 from journeysim.forecasts.closed_form import amounts_of, check_grid, discount_per_day, money_draws
-from journeysim.forecasts.result import INTERVAL, ROUNDING
+from journeysim.forecasts.result import LEVEL, ROUNDING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,11 +36,14 @@ class GainsOverTime:
     gains : by scenario and measure (N, T): scenario minus baseline, of all that happened up to each day. Conversion is
         a share of customers; purchases, revenue, cost, profit and clv are per customer
     currency : of money, or None if unknown
+    left_in : (T,) each, the same, if simulated: whether Monte Carlo noise is more than half of the variance of a day,
+        and left in, so that the interval is too wide; more customers per world make it sharper
     """
 
     days: FloatArray
     gains: Mapping[tuple[str, str], FloatArray]
     currency: str | None = None
+    left_in: Mapping[tuple[str, str], NDArray[np.bool_]] = field(default_factory=dict)
 
     def half_by(self, scenario: str, measure: str) -> float:
         """The first of the days by which half of the mean gain at the last day has arrived for good; NaN without one.
@@ -55,7 +60,7 @@ class GainsOverTime:
         """One row per scenario, measure and day: `scenario, measure, day, difference, low, high` (90% interval)."""
         frames = []
         for (scenario, measure), gain in self.gains.items():
-            low, high = np.quantile(gain, INTERVAL, axis=0)
+            low, high = central(gain, LEVEL)
             numbers = {"day": self.days, "difference": gain.mean(axis=0), "low": low, "high": high}
             named = [pl.lit(scenario).alias("scenario"), pl.lit(measure).alias("measure")]
             frames.append(pl.DataFrame(numbers).select(*named, *numbers))
@@ -66,7 +71,7 @@ class GainsOverTime:
 
 def gains_over_time(
     posterior: Posterior,
-    scenarios: Sequence[Scenario],
+    scenarios: Scenario | Sequence[Scenario],
     days: FloatArray,
     *,
     money: StageMoney | None = None,
@@ -83,9 +88,9 @@ def gains_over_time(
     InputError : `days` are not evenly spaced from 0, or as `forecast`
     """
     check_grid(days)
+    chains = Chains(posterior)
     if require_converged:
         posterior.require_converged()
-    chains = Chains(posterior)
     draws = money_draws(money, posterior, seed)
     discount = discount_per_day(yearly_discount)
 
@@ -100,7 +105,7 @@ def gains_over_time(
 
     before = measures(None)
     gains = {}
-    for scenario in scenarios:
+    for scenario in listed(scenarios):
         for name, after in measures(scenario).items():
             gains[scenario.name, name] = after - before[name]
     return GainsOverTime(np.asarray(days, dtype=np.float64), gains, money.currency if money else None)

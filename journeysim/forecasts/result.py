@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from journeysim.bayes.intervals import central, noise_rules, without_noise
 from journeysim.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,14 +24,17 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
 
-INTERVAL: Final = (0.05, 0.95)
-"""Quantiles of the 90% intervals in tables and plots."""
+LEVEL: Final = 0.9
+"""Of the intervals in tables and plots."""
 
 ROUNDING: Final = 1e-9
 """Differences below this are rounding: the scenario does not touch the measure."""
 
 SHARES: Final = ("conversion", "retention")
 """Measures that are shares of customers; all others are amounts per customer."""
+
+RETAINED: Final = "retained buyers"
+"""Conversion times retention, of all customers: what `retention` is when it is counted in buyers. Not in tables."""
 
 LOWER_IS_BETTER: Final = ("cost",)
 
@@ -59,11 +63,14 @@ class Measures:
         return (*SHARES, *self.more)
 
     def of(self, measure: str, segment: int | None = None) -> FloatArray:
-        """(N,) one measure, of all customers or of one segment. Raises InputError if it was not computed."""
+        """(N,) one measure, or `RETAINED`, of all customers or of one segment. Raises InputError if there is none."""
+        if measure == RETAINED:
+            bought, kept = self.of("conversion", segment), self.of("retention", segment)
+            return np.where(bought > 0, bought * kept, 0.0)
         if measure not in self.names:
             raise InputError(
-                f"This forecast has no {measure!r}, only {', '.join(self.names)}; ask for more with horizon_days= and "
-                "money=to_stage_money(log, by=...)."
+                f"This forecast has no {measure!r}, only {', '.join((*self.names, RETAINED))}; ask for more with "
+                "horizon_days= and money=to_stage_money(log, by=...)."
             )
         if segment is not None:
             return self.by_segment[measure][:, segment]
@@ -87,6 +94,7 @@ class Forecast:
     source : how it was computed
     noise : by scenario and measure, standard deviation of the Monte Carlo noise in a difference draw by draw; empty in
         closed form. `difference` has it removed from the spread, see there
+    noise_by_segment : (G,) each, the same for each segment
     """
 
     conversion_days: float
@@ -100,6 +108,7 @@ class Forecast:
     currency: str | None = None
     source: Literal["closed form", "simulated"] = "closed form"
     noise: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    noise_by_segment: Mapping[tuple[str, str], FloatArray] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return (
@@ -116,7 +125,7 @@ class Forecast:
             side: JustifyMethod = "left" if name in ("scenario", "measure") else "right"
             table.add_column(name, justify=side, overflow="fold", no_wrap=name != "scenario")
         for (scenario,), rows in self.to_frame().group_by("scenario", maintain_order=True):
-            cells = zip(*(_in_words(row) for row in rows.iter_rows(named=True)), strict=True)
+            cells = zip(*(_in_words(row, self.source) for row in rows.iter_rows(named=True)), strict=True)
             table.add_row(Text(str(scenario)), *map("\n".join, cells))
         console = Console(file=StringIO(), width=80, color_system=None)
         with console.capture() as capture:
@@ -125,23 +134,39 @@ class Forecast:
                 console.print(f"Amounts are per customer, in {self.currency or 'the currency of the log'}; ")
                 console.print("differences of shares are percentage points.")
             if self.noise:
-                console.print(f"Simulated; Monte Carlo noise is at most {self._largest_noise():.0%} of the variance")
-                console.print("of a difference between draws, and is taken off the intervals.")
+                console.print(Text(self._told_noise()))
         return "\n".join(line.rstrip() for line in capture.get().strip("\n").splitlines()).rstrip()
 
     def difference(self, scenario: str, measure: str, segment: str | None = None) -> FloatArray:
         """(N,) scenario minus baseline, for any measure, of all customers or one segment.
 
-        Of all customers, where Monte Carlo noise of standard deviation e is known, draws are drawn towards their mean
-        by sqrt(1 - e^2 / variance), so that their spread is that of what is not known, not that of the simulation.
+        Of a simulation, Monte Carlo noise is taken off the spread of draws, so that it is that of what is not known;
+        but for where it is more than half of their variance: `left_in`, `journeysim.bayes.intervals.without_noise`.
+
+        Raises
+        ------
+        InputError : there is no such scenario, measure or segment
         """
+        found, noise = self._simulated(scenario, measure, segment)
+        return without_noise(found, noise) if noise > 0 else found
+
+    def left_in(self, scenario: str, measure: str, segment: str | None = None) -> bool:
+        """Whether Monte Carlo noise is more than half of the variance, and left in: the interval is too wide then."""
+        found, noise = self._simulated(scenario, measure, segment)
+        return bool(noise > 0 and noise_rules(found, noise))
+
+    def _simulated(self, scenario: str, measure: str, segment: str | None) -> tuple[FloatArray, FloatArray]:
+        """(N,) differences as they were computed, and () the variance of the noise in each of them."""
+        for what, name, names in (("scenario", scenario, self.scenarios), ("segment", segment, self.segments)):
+            if name is not None and name not in names:
+                raise InputError(f"This forecast has no {what} {name!r}, only {', '.join(names) or 'none'}.")
         changed = self.changed[self.scenarios.index(scenario)]
         at = None if segment is None else self.segments.index(segment)
         found = np.asarray(changed.of(measure, at) - self.baseline.of(measure, at))
-        noise = self.noise.get((scenario, measure), 0.0)
-        if segment is None and noise > 0 and len(found) > 1:
-            return without_noise(found, np.array(noise**2))
-        return found
+        if at is None:
+            return found, np.array(self.noise.get((scenario, measure), 0.0) ** 2)
+        by_segment = self.noise_by_segment.get((scenario, measure))
+        return found, np.array(0.0 if by_segment is None else by_segment[at] ** 2)
 
     def days_of(self, measure: str) -> float | None:
         """The horizon of a measure."""
@@ -154,8 +179,8 @@ class Forecast:
         Columns: scenario, measure, days, baseline, forecast (posterior means: shares of customers, or amounts per
         customer), difference with its central 90% interval low to high, and p_improves, the posterior probability that
         the difference is for the better: positive, or negative for a cost (null where the scenario cannot change the
-        measure at all); and unseen, what the scenario changes but nobody was seen to do, so that the fit knows nothing
-        of it. With `by_segment`, one row per segment too, and its name in a column `segment` in front.
+        measure at all, see `chance`); and unseen, what the scenario changes but nobody was seen to do, so that the fit
+        knows nothing of it. With `by_segment`, one row per segment too, and its name in a column `segment` in front.
         """
         rows = []
         for segment in self.segments if by_segment else (None,):
@@ -163,7 +188,7 @@ class Forecast:
             for scenario, changed, unseen in zip(self.scenarios, self.changed, self.unseen, strict=True):
                 for measure in self.baseline.names:
                     difference = self.difference(scenario, measure, segment)
-                    low, high = np.quantile(difference, INTERVAL)
+                    low, high = central(difference, LEVEL)
                     can_change = bool(np.abs(difference).max() > ROUNDING)
                     better = -difference if measure in LOWER_IS_BETTER else difference
                     row = {
@@ -175,7 +200,7 @@ class Forecast:
                         "difference": float(difference.mean()),
                         "low": float(low),
                         "high": float(high),
-                        "p_improves": float((better > ROUNDING).mean()) if can_change else None,
+                        "p_improves": float(chance(better > ROUNDING, self.source)) if can_change else None,
                         "unseen": ", ".join(unseen) or None,
                     }
                     rows.append({"segment": segment, **row} if by_segment else row)
@@ -183,35 +208,36 @@ class Forecast:
         words = dict.fromkeys((*(("segment",) if by_segment else ()), "scenario", "measure"), pl.String)
         return pl.DataFrame(rows, schema={**words, **dict.fromkeys(numbers, pl.Float64), "unseen": pl.String})
 
-    def _largest_noise(self) -> float:
-        """The largest share that noise has in the variance of a difference."""
-        shares = [0.0]
-        for (scenario, measure), noise in self.noise.items():
-            changed = self.changed[self.scenarios.index(scenario)]
-            variance = float((changed.of(measure) - self.baseline.of(measure)).var(ddof=1))
-            shares.append(min(1.0, noise**2 / variance) if variance > 0 else 0.0)
-        return max(shares)
+    def _told_noise(self) -> str:
+        """What was done about Monte Carlo noise, and what to do where it was left in."""
+        told = f"Simulated in {len(self.baseline.conversion):,} worlds; Monte Carlo noise is taken off the intervals."
+        ruled = [(name, [m for m in self.baseline.names if self.left_in(name, m)]) for name in self.scenarios]
+        noisy = "; ".join(f"{name}: {', '.join(measures)}" for name, measures in ruled if measures)
+        if not noisy:
+            return told
+        return (
+            f"{told[:-1]} where it is at most half of the variance between draws. It is more, and left in, so that the "
+            f"interval is too wide, of {noisy}. More customers per world (n_customers) make these sharper."
+        )
 
 
-def without_noise(draws: FloatArray, variance: FloatArray) -> FloatArray:
-    """(N, ...) draws drawn towards their mean by what Monte Carlo noise of a variance (...) adds to their spread.
+def chance(hits: NDArray[np.bool_], source: str) -> FloatArray:
+    """(...) share of (N, ...) draws that hit; of N simulated ones, no nearer to 0 or 1 than 1 / (N + 1).
 
-    The spread that is left is at least the error of their mean, which noise has too.
+    Simulated draws are few and drawn towards their mean, so that none on the other side is no proof.
     """
-    spread = draws.var(axis=0, ddof=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        kept = np.where(spread > 0, np.sqrt(np.maximum(1 / len(draws), 1 - variance / spread)), 0.0)
-    mean = draws.mean(axis=0)
-    return np.asarray(mean + kept * (draws - mean))
+    least = 1 / (len(hits) + 1) if source == "simulated" else 0.0
+    return np.asarray(np.clip(hits.mean(axis=0), least, 1 - least))
 
 
-def _in_words(row: Mapping[str, Any]) -> list[str]:
+def _in_words(row: Mapping[str, Any], source: str) -> list[str]:
     """The cells of a row of `to_frame`, from the measure on."""
     share = row["measure"] in SHARES
     told = [row["measure"], f"{row['days']:g}"]
     told += [f"{row[name]:.2%}" if share else f"{row[name]:,.3f}" for name in ("baseline", "forecast")]
     if row["p_improves"] is None:
-        return [*told, "not seen" if row["unseen"] else "no change", ""]
+        none = "no change" if source == "closed form" else "none seen"  # customers who are simulated may all be alike
+        return [*told, "not seen" if row["unseen"] else none, ""]
     difference, low, high = (
         signed(100 * row[name]) if share else f"{row[name]:+,.3f}" for name in ("difference", "low", "high")
     )

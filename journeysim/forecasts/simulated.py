@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from journeysim.errors import InputError
-from journeysim.forecasts.result import Forecast, Measures
+from journeysim.forecasts.asked import listed
+from journeysim.forecasts.result import RETAINED, Forecast, Measures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,7 @@ AMOUNTS = ("purchases", "revenue", "cost", "profit", "clv")
 def forecast_worlds(
     worlds: Sequence[Mapping[str, World]],
     weights: FloatArray,
-    scenarios: Sequence[Scenario],
+    scenarios: Scenario | Sequence[Scenario],
     *,
     n_customers: int,
     conversion_days: float,
@@ -57,6 +58,7 @@ def forecast_worlds(
     """
     from journeysim.simulation.whatif import simulate_changes
 
+    scenarios = listed(scenarios)
     segments, shares, seeds = draws_of_worlds(worlds, weights, scenarios, seed)
     found: list[list[list[SimulatedChange]]] = []
     for n, draw in enumerate(worlds):
@@ -94,15 +96,20 @@ def forecast_worlds(
         more = {name: (shares * by_segment[name]).sum(axis=1) for name in AMOUNTS}
         return Measures(conversion, retention, more, by_segment)
 
-    noise = {}
+    noise, by_segment = {}, {}
     for k, scenario in enumerate(scenarios):
-        for name in ("conversion", *AMOUNTS):
-            noise[scenario.name, name] = _root_mean((shares * values(f"{name}_error", k)) ** 2)
+        for name in ("conversion", "retained", *AMOUNTS):
+            told = RETAINED if name == "retained" else name
+            errors = values(f"{name}_error", k)
+            noise[scenario.name, told] = _root_mean((shares * errors) ** 2)
+            by_segment[scenario.name, told] = np.sqrt((errors**2).mean(axis=0))
+        errors = values("retention_error", k)
+        by_segment[scenario.name, "retention"] = np.sqrt((errors**2).mean(axis=0))
         # retention weighs segments by who converts; that these weights are simulated too is of second order
         bought = shares * (values("conversion_baseline", k) + values("conversion", k))
         with np.errstate(invalid="ignore", divide="ignore"):
             by_buyers = bought / bought.sum(axis=1, keepdims=True)
-        errors = np.where(bought > 0, by_buyers * values("retention_error", k), 0.0)
+        errors = np.where(bought > 0, by_buyers * errors, 0.0)
         noise[scenario.name, "retention"] = _root_mean(errors**2)
     return Forecast(
         conversion_days=conversion_days,
@@ -116,6 +123,7 @@ def forecast_worlds(
         currency=next(iter(worlds[0].values())).currency,
         source="simulated",
         noise=noise,
+        noise_by_segment=by_segment,
     )
 
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from journeysim.bayes.intervals import noise_rules, without_noise
 from journeysim.event_columns import KINDS
 from journeysim.events import microseconds
+from journeysim.forecasts.asked import listed
 from journeysim.forecasts.closed_form import check_grid, discount_per_day
 from journeysim.forecasts.over_time import GainsOverTime
-from journeysim.forecasts.result import without_noise
 from journeysim.forecasts.simulated import draws_of_worlds
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 def gains_over_time_of_worlds(
     worlds: Sequence[Mapping[str, World]],
     weights: FloatArray,
-    scenarios: Sequence[Scenario],
+    scenarios: Scenario | Sequence[Scenario],
     days: FloatArray,
     *,
     n_customers: int,
@@ -39,7 +40,8 @@ def gains_over_time_of_worlds(
     """What each scenario has gained by each of `days`, in every world of a posterior; the result of `gains_over_time`.
 
     Simulated as in `forecast_worlds`, on common random numbers; measures are conversion, purchases, revenue, cost,
-    profit and clv. The Monte Carlo noise of each day is taken off the spread between draws, as there.
+    profit and clv. The Monte Carlo noise of each day is taken off the spread between draws, as there,
+    or left in where it is more than half of it (`GainsOverTime.left_in`).
 
     Parameters
     ----------
@@ -54,6 +56,7 @@ def gains_over_time_of_worlds(
     from journeysim.simulation.whatif import changed_worlds, run_version, standard_error
 
     check_grid(days)
+    scenarios = listed(scenarios)
     segments, shares, seeds = draws_of_worlds(worlds, weights, scenarios, seed)
     horizon, discount = float(days[-1]), discount_per_day(yearly_discount)
     gains: dict[tuple[str, str], FloatArray] = {}
@@ -84,7 +87,8 @@ def gains_over_time_of_worlds(
         if on_progress is not None:
             on_progress(n + 1)
     sharp = {key: without_noise(gain, variances[key]) for key, gain in gains.items()}
-    return GainsOverTime(np.asarray(days, dtype=np.float64), sharp, next(iter(worlds[0].values())).currency)
+    left_in = {key: noise_rules(gain, variances[key]) for key, gain in gains.items()}
+    return GainsOverTime(np.asarray(days, dtype=np.float64), sharp, next(iter(worlds[0].values())).currency, left_in)
 
 
 def amounts_by_day(log: EventLog, days: FloatArray, discount_per_day: float) -> dict[str, FloatArray]:

@@ -141,8 +141,8 @@ class Scenario(Part):
         if others:
             raise InputError(
                 f"Scenario {self.name!r} changes {', '.join(others)}. A fitted stage model knows only the moves "
-                "between stages, so it cannot forecast that. Simulate it instead: simulate_changes, or `journeysim "
-                "whatif`, on a world."
+                "between stages, so it cannot forecast that. Fit a twin of the log, twin = fit_world(log, seed=1), and "
+                "ask forecast(twin, [scenario], ...). On a world of your own: simulate_changes, or `journeysim whatif`."
             )
         for change in of_stages:
             for problem in unknown("stage", [change.stage], stages):

@@ -39,9 +39,10 @@ class SimulatedChange:
     """Differences scenario minus baseline, with their Monte Carlo standard errors.
 
     Conversion is the share of customers who purchase within `conversion_days`; retention is having been neither lost
-    nor lapsed for `retention_days` after the first purchase, as a share of those who converted. Purchases, revenue (of
-    purchases), cost (all contacts) and profit (revenue minus cost: neither goods nor staff are taken off) are per
-    customer over conversion_days + retention_days, money in the currency of the world; clv is profit discounted.
+    nor lapsed for `retention_days` after the first purchase, as a share of those who converted; retained is the same as
+    a share of all customers. Purchases, revenue (of purchases), cost (all contacts) and profit (revenue minus cost:
+    neither goods nor staff are taken off) are per customer over conversion_days + retention_days, money in the currency
+    of the world; clv is profit discounted.
 
     Attributes
     ----------
@@ -74,6 +75,9 @@ class SimulatedChange:
     clv_baseline: float
     clv: float
     clv_error: float
+    retained_baseline: float
+    retained: float
+    retained_error: float
 
 
 class _Outcomes(NamedTuple):
@@ -262,6 +266,9 @@ def _change(name: str, before: _Outcomes, after: _Outcomes, group: int) -> Simul
         clv_baseline=float(before.clv.mean()),
         clv=float((after.clv - before.clv).mean()),
         clv_error=error(after.clv - before.clv),
+        retained_baseline=float(before.active.mean()),
+        retained=float((after.active - before.active).mean()),
+        retained_error=error(after.active - before.active),
     )
 
 

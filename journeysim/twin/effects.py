@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import polars as pl
 
-from journeysim.bayes.intervals import shortest_from_zero
+from journeysim.bayes.intervals import noise_rules, shortest_from_zero, without_noise
 from journeysim.errors import InputError
 from journeysim.events import EventLog
 from journeysim.simulation.recipe import whole_number
@@ -103,10 +103,9 @@ def twin_attribution(
     Effects are those among customers who are seen for as long as the log's were: those who came late had less time.
     Where no channel has fatigue, they are exact (`closed_form_effects`) and nothing is simulated. With fatigue, the
     difference that it makes is simulated (`journeysim.twin.switching`), with other customers in every world, so that
-    Monte Carlo errors are independent: they do not move the mean of the draws, but widen their spread, by a variance
-    that is known from the paired differences of customers. It is taken out: deviations from the mean are scaled by
-    sqrt(1 - mean(se²) / V), V the variance of the draws. Where it is more than half of V it is left in, since what
-    remained would be a guess: the interval is too wide, and a note says so.
+    Monte Carlo errors are independent: they widen the spread of the draws, by a variance that is known from the paired
+    differences of customers. It is taken out by `journeysim.bayes.intervals.without_noise`; where it is more than half
+    of the spread it is left in: the interval is too wide, and a note says so.
 
     Parameters
     ----------
@@ -146,8 +145,8 @@ def twin_attribution(
     )
     if np.isnan(effects).any():
         raise InputError("Nobody converts in a drawn world, so that no share of its customers can be lost.")
-    spread, noise = effects.var(axis=0, ddof=1), (errors**2).mean(axis=0)
-    noisy = [name for name, bad in zip(source.posterior.channels, noise > spread / 2, strict=True) if bad]
+    noise = (errors**2).mean(axis=0)
+    noisy = [name for name, bad in zip(source.posterior.channels, noise_rules(effects, noise), strict=True) if bad]
     notes = [
         "Effects are of switching off one channel at a time; they need not add up to 1, nor to the sum of a group's.",
         *_limits(source),
@@ -159,21 +158,12 @@ def twin_attribution(
         )
     return TwinEffects(
         source.posterior.channels,
-        without_noise(effects, errors),
+        without_noise(effects, noise),
         errors,
         source.ingredients.n_converted,
         "closed form and simulation" if simulated else "closed form",
         tuple(notes),
     )
-
-
-def without_noise(effects: FloatArray, errors: FloatArray) -> FloatArray:
-    """(N, C) draws without the spread that their Monte Carlo errors add; as they are where that is more than half."""
-    spread, noise, mean = effects.var(axis=0, ddof=1), (errors**2).mean(axis=0), effects.mean(axis=0)
-    known = (noise <= spread / 2) & (spread > 0)
-    scale = np.where(known, np.sqrt(np.maximum(1.0 - noise / np.where(known, spread, 1.0), 0.0)), 1.0)
-    drawn: FloatArray = mean + scale * (effects - mean)
-    return drawn
 
 
 def _limits(twin: Twin) -> Iterator[str]:
