@@ -86,6 +86,8 @@ def what_if(log):
         pytest.param(LEAVES, what_if, "No move of this history leads to a purchase", id="no conversions: forecast"),
         pytest.param(LEAVES, contracts, "nobody bought, so no contract began", id="no conversions: contracts"),
         pytest.param(LEAVES, purchases, "there are no customers; check that the log has", id="no conversions: BG/NBD"),
+        pytest.param(LEAVES, influence, "InfluenceModel: nobody bought", id="no conversions: influence"),
+        pytest.param(STAYS, influence, "InfluenceModel: nobody", id="never left: influence"),
         pytest.param(STAYS, stages, "nobody was seen to leave stage 'cart' in 1,[0-9]{3} cust", id="never left"),
     ],
 )

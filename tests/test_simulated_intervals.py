@@ -5,6 +5,8 @@ of the posterior. Each count of intervals that hold the truth is binomial; a rig
 says but not less, fails by luck at a rate of 1e-6 per count, with any seed.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import binom
@@ -204,3 +206,28 @@ def test_unknown_names_are_told_with_those_there_are(noisy):
     ):
         with pytest.raises(InputError, match=message):
             noisy.difference(*asked)
+
+
+def made_of(differences):
+    """A forecast whose conversion differs by so much in each draw; all else is alike."""
+    draws = np.asarray(differences, dtype=np.float64)
+    flat = np.full(len(draws), 0.5)
+    return Forecast(
+        30.0, 30.0, Measures(flat, flat), ("plan",), (Measures(flat + draws, flat),), ((),), source="simulated"
+    )
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_an_effect_whose_draws_crowd_at_none_may_be_none_and_one_away_from_it_is_not(sign):
+    rng = np.random.default_rng(1)
+    crowded, away = 0.01 * rng.exponential(size=200), 0.1 + 0.01 * rng.standard_normal(200)
+    none, some = made_of(sign * (crowded + 1e-6)), made_of(sign * away)
+    assert none.may_be_none("plan")
+    assert 0.0 in none.interval("plan", "conversion")
+    assert "The effect of plan on conversion may be none" in str(none)
+    assert not some.may_be_none("plan")
+    assert 0.0 not in some.interval("plan", "conversion")
+    assert some.notes == ()
+    decision = decide(none, population=100, costs={}, measure="conversion", worth=1.0)
+    assert "may be none" in decision.note
+    assert replace(none, source="closed form").notes == ()

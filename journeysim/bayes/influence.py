@@ -334,6 +334,15 @@ def _require_history(history: InfluenceHistory) -> None:
 
 
 def _require_moves(history: InfluenceHistory) -> None:
+    from journeysim.bayes.stages import check_moves
+
     _require_history(history)
+    check_moves(history.stages, "InfluenceModel")
+    bought = {target for _, target in history.stages.moves} & set(history.stages.purchase_stages)
+    if not bought:
+        raise InputError(
+            "InfluenceModel: nobody bought, so nothing tells how contacts lead to a purchase; check that the log has "
+            "purchases, or observe its customers longer."
+        )
     if not (history.pushed >= 0).any():
         raise InputError("InfluenceModel: the history has no move that contacts could have caused.")

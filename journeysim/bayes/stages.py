@@ -241,7 +241,7 @@ def _counts_and_panel(history: StageHistory | PanelHistory) -> tuple[StageHistor
             "StageModel: a history is made by to_stage_history(log), or by to_panel_history for visits, got "
             f"{type(history).__name__}."
         )
-    _check_moves(counts)
+    check_moves(counts)
     return counts, panel
 
 
@@ -267,14 +267,15 @@ def _log_likelihood_of_visits(panel: PanelHistory, history: StageHistory, hazard
     return pt.stack(parts).sum()
 
 
-def _check_moves(history: StageHistory) -> None:
+def check_moves(history: StageHistory, model: str = "StageModel") -> None:
+    """Raise InputError if nobody moves, or nobody was seen to leave a stage before the first purchase."""
     if not history.moves:
-        raise InputError("StageModel: the history has no moves, so there is nothing to learn; check the log's stages.")
+        raise InputError(f"{model}: the history has no moves, so there is nothing to learn; check the log's stages.")
     left = {origin for origin, _ in history.moves}
     first = min(map(history.stages.index, history.purchase_stages), default=0)
     for name, days in zip(history.stages[:first], history.exposure_days.sum(axis=0), strict=False):
         if name not in left and days > 0:
             raise InputError(
-                f"StageModel: nobody was seen to leave stage {name!r} in {days:,.4g} customer-days, so nothing tells "
+                f"{model}: nobody was seen to leave stage {name!r} in {days:,.4g} customer-days, so nothing tells "
                 "how its customers go on to a purchase; observe them longer, or merge the stage with the one before."
             )

@@ -184,7 +184,7 @@ def decide(
         cost=cost[order],
         currency=forecast.currency,
         source=forecast.source,
-        note=_noisy(forecast, measure),
+        note=" ".join(filter(None, (_noisy(forecast, measure), *forecast.notes))),
     )
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from journeysim.bayes.intervals import central, noise_rules, without_noise
+from journeysim.bayes.intervals import central, noise_rules, shortest_from_zero, without_noise
 from journeysim.errors import InputError
 
 if TYPE_CHECKING:
@@ -135,6 +135,8 @@ class Forecast:
                 console.print("differences of shares are percentage points.")
             if self.noise:
                 console.print(Text(self._told_noise()))
+            for note in self.notes:
+                console.print(Text(note))
         return "\n".join(line.rstrip() for line in capture.get().strip("\n").splitlines()).rstrip()
 
     def difference(self, scenario: str, measure: str, segment: str | None = None) -> FloatArray:
@@ -154,6 +156,39 @@ class Forecast:
         """Whether Monte Carlo noise is more than half of the variance, and left in: the interval is too wide then."""
         found, noise = self._simulated(scenario, measure, segment)
         return bool(noise > 0 and noise_rules(found, noise))
+
+    def may_be_none(self, scenario: str, measure: str = "conversion", segment: str | None = None) -> bool:
+        """Whether a simulated difference that lies on one side of 0 may still be none.
+
+        Fitted pulls are positive in every draw, so that no draw of dropping a channel says "no effect". It may be none
+        where the shortest interval from 0 on begins there (`journeysim.bayes.intervals.shortest_from_zero`).
+        """
+        difference = self.difference(scenario, measure, segment)
+        low, high = central(difference, LEVEL)
+        if self.source != "simulated" or low * high <= 0:
+            return False
+        return bool(shortest_from_zero(np.abs(difference), LEVEL)[0] == 0)
+
+    def interval(self, scenario: str, measure: str, segment: str | None = None) -> tuple[float, float]:
+        """The central 90% interval of a difference; where it may be none the shortest one, with 0 as a bound."""
+        difference = self.difference(scenario, measure, segment)
+        if self.may_be_none(scenario, measure, segment):
+            most = float(shortest_from_zero(np.abs(difference), LEVEL)[1])
+            return (0.0, most) if difference.mean() > 0 else (-most, 0.0)
+        low, high = central(difference, LEVEL)
+        return float(low), float(high)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before reading probabilities and money: scenarios that may do nothing."""
+        names = [name for name in self.scenarios if self.may_be_none(name)]
+        if not names:
+            return ()
+        return (
+            f"The effect of {', '.join(names)} on conversion may be none: the log does not tell it from 0, but fitted "
+            "pulls are positive in every draw. Probabilities, revenue and profit then lean towards an effect; if there "
+            "is none, only what contacts cost changes. twin_attribution says what each channel does.",
+        )
 
     def _simulated(self, scenario: str, measure: str, segment: str | None) -> tuple[FloatArray, FloatArray]:
         """(N,) differences as they were computed, and () the variance of the noise in each of them."""
@@ -177,8 +212,8 @@ class Forecast:
         """One row per scenario and measure.
 
         Columns: scenario, measure, days, baseline, forecast (posterior means: shares of customers, or amounts per
-        customer), difference with its central 90% interval low to high, and p_improves, the posterior probability that
-        the difference is for the better: positive, or negative for a cost (null where the scenario cannot change the
+        customer), difference with its 90% interval low to high (`interval`), and p_improves, the posterior probability
+        that the difference is for the better: positive, or negative for a cost (null where the scenario cannot change the
         measure at all, see `chance`); and unseen, what the scenario changes but nobody was seen to do, so that the fit
         knows nothing of it. With `by_segment`, one row per segment too, and its name in a column `segment` in front.
         """
@@ -188,7 +223,7 @@ class Forecast:
             for scenario, changed, unseen in zip(self.scenarios, self.changed, self.unseen, strict=True):
                 for measure in self.baseline.names:
                     difference = self.difference(scenario, measure, segment)
-                    low, high = central(difference, LEVEL)
+                    low, high = self.interval(scenario, measure, segment)
                     can_change = bool(np.abs(difference).max() > ROUNDING)
                     better = -difference if measure in LOWER_IS_BETTER else difference
                     row = {
@@ -198,8 +233,8 @@ class Forecast:
                         "baseline": float(self.baseline.of(measure, at).mean()),
                         "forecast": float(changed.of(measure, at).mean()),
                         "difference": float(difference.mean()),
-                        "low": float(low),
-                        "high": float(high),
+                        "low": low,
+                        "high": high,
                         "p_improves": float(chance(better > ROUNDING, self.source)) if can_change else None,
                         "unseen": ", ".join(unseen) or None,
                     }
