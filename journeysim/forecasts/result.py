@@ -214,8 +214,8 @@ class Forecast:
         Columns: scenario, measure, days, baseline, forecast (posterior means: shares of customers, or amounts per
         customer), difference with its 90% interval low to high (`interval`), and p_improves, the posterior probability
         that the difference is for the better: positive, or negative for a cost (null where the scenario cannot change
-        the measure at all, see `chance`); and unseen, what the scenario changes but nobody was seen to do, so that the fit
-        knows nothing of it. With `by_segment`, one row per segment too, and its name in a column `segment` in front.
+        the measure at all, see `chance`); and unseen, what the scenario changes but nobody was seen to do, so that the
+        fit knows nothing of it. With `by_segment`, one row per segment too, and its name in a column `segment` in front.
         """
         rows = []
         for segment in self.segments if by_segment else (None,):
