@@ -215,7 +215,7 @@ class Forecast:
         customer), difference with its 90% interval low to high (`interval`), and p_improves, the posterior probability
         that the difference is for the better: positive, or negative for a cost (null where the scenario cannot change
         the measure at all, see `chance`); and unseen, what the scenario changes but nobody was seen to do, so that the
-        fit knows nothing of it. With `by_segment`, one row per segment too, and its name in a column `segment` in front.
+        fit knows nothing of it. With `by_segment`, one row per segment too, and a column `segment` in front.
         """
         rows = []
         for segment in self.segments if by_segment else (None,):
