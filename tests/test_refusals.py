@@ -17,6 +17,8 @@ from journeysim import (
     RetentionChange,
     RetentionModel,
     StageModel,
+    bootstrap_attribution,
+    fit_world,
     forecast,
     improve_stage,
     to_cohorts,
@@ -27,6 +29,7 @@ from journeysim import (
 )
 from journeysim.bayes.retention import Money, PurchaseHistory, ShiftedBetaGeometric
 from journeysim.errors import InputError
+from journeysim.forecasts import Cost, decide
 
 START = datetime(2026, 1, 1)
 TINY = {"seed": 1, "draws": 20, "warmup": 20, "chains": 2}
@@ -235,3 +238,23 @@ def test_customers_who_all_spend_the_same_are_refused_at_once(by, spent, group):
         RetentionModel().fit(PurchaseHistory.from_rfm(frame, by=by), **TINY)
     other = frame.with_columns(monetary_value=30.0 + pl.col("frequency"))
     RetentionModel().parts(PurchaseHistory.from_rfm(other, by=by))
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (lambda f: decide(f, population="9", costs={}, measure="conversion"), "population is '9'"),
+        (lambda f: decide(f, population=None, costs={}, measure="conversion"), "population is None"),
+        (lambda f: decide(f, population=9, costs={}, measure="conversion", worth="3"), "worth is '3'"),
+        (lambda f: decide(f, population=9, costs={"plan": 100}, measure="conversion"), "give Cost"),
+        (lambda f: decide(None, population=9, costs={}), "decide takes what forecast gives"),
+        (lambda _: Cost(fixed="9"), "fixed is '9'"),
+        (lambda _: fit_world(None, seed=1), "fit_world takes an EventLog"),
+        (lambda _: bootstrap_attribution(log_of(BUYS), "digital_twin", seed=1), "to_journeys"),
+    ],
+)
+def test_what_is_no_number_no_cost_and_no_log_is_refused_in_words(asked, told):
+    plan = [improve_stage("look", forward=1.5, name="plan")]
+    made = forecast(stages(log_of(BUYS)), plan, conversion_days=30, retention_days=30, require_converged=False)
+    with pytest.raises(InputError, match=told):
+        asked(made)

@@ -20,6 +20,7 @@ from journeysim.attribution.uncertainty import (
     silent,
 )
 from journeysim.errors import InputError
+from journeysim.journeys import Journeys
 from journeysim.markov.counting import contains
 from journeysim.markov.solving import DENSE_STATES
 from journeysim.markov.step_states import walks
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from journeysim.attribution.base import Attribution, Attributor
-    from journeysim.journeys import Journeys
 
     FloatArray = NDArray[np.float64]
     BoolArray = NDArray[np.bool_]
@@ -75,6 +75,11 @@ def bootstrap_attribution(
     Source: Efron 1979, Annals of Statistics 7(1); Poisson weights, Hanley & MacGibbon 2006, Computer Methods and
     Programs in Biomedicine 83(1).
     """
+    if not isinstance(journeys, Journeys):
+        raise InputError(
+            f"bootstrap_attribution draws journeys anew and got {type(journeys).__name__}: give to_journeys(log). A "
+            "method that needs a log, such as the digital twin, has draws of its own: DigitalTwin().attribute_log(log)."
+        )
     check_draws(n_draws, seed)
     report = on_progress or silent
     point = attribute(journeys, method)

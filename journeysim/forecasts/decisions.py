@@ -15,8 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from journeysim.bayes.intervals import central
+from journeysim.bayes.priors import is_number
 from journeysim.errors import InputError
-from journeysim.forecasts.result import LEVEL, LOWER_IS_BETTER, RETAINED, ROUNDING, chance
+from journeysim.forecasts.result import LEVEL, LOWER_IS_BETTER, RETAINED, ROUNDING, Forecast, chance
 from journeysim.scenario import combine
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from journeysim.forecasts.result import Forecast
     from journeysim.scenario import Scenario
 
     FloatArray = NDArray[np.float64]
@@ -44,8 +44,8 @@ class Cost:
     per_customer: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (0 <= self.fixed < np.inf and 0 <= self.per_customer < np.inf):
-            raise InputError(f"Cost: fixed is {self.fixed}, per_customer {self.per_customer}; both must be >= 0.")
+        if not all(is_number(x) and x >= 0 for x in (self.fixed, self.per_customer)):
+            raise InputError(f"Cost: fixed is {self.fixed!r}, per_customer {self.per_customer!r}; both must be >= 0.")
 
     def total(self, population: int) -> float:
         """For so many customers."""
@@ -160,14 +160,18 @@ def decide(
     InputError : the population is not a positive number, a cost is of an unknown scenario, the forecast has no such
         measure, or worth is not a number
     """
-    if not 0 < population < np.inf:
-        raise InputError(f"population is {population}; it must be a positive number of customers.")
+    if not isinstance(forecast, Forecast):
+        raise InputError(f"decide takes what forecast gives, got {type(forecast).__name__}.")
+    if not (is_number(population) and population > 0):
+        raise InputError(f"population is {population!r}; it must be a positive number of customers.")
     if measure == "retention":
         measure = RETAINED
     if unknown := [name for name in costs if name not in forecast.scenarios]:
         raise InputError(f"costs names {unknown[0]!r}; the scenarios are {', '.join(forecast.scenarios)}.")
-    if not np.isfinite(worth):
-        raise InputError(f"worth is {worth}; it must be a number: what one unit of {measure} is worth.")
+    if odd := [name for name, cost in costs.items() if not isinstance(cost, Cost)]:
+        raise InputError(f"costs of {odd[0]!r} is {costs[odd[0]]!r}; give Cost(fixed=..., per_customer=...).")
+    if not is_number(worth):
+        raise InputError(f"worth is {worth!r}; it must be a number: what one unit of {measure} is worth.")
     sign = -1.0 if measure in LOWER_IS_BETTER else 1.0
     gross = np.empty((len(forecast.baseline.conversion), len(forecast.scenarios)))
     for k, name in enumerate(forecast.scenarios):

@@ -144,7 +144,11 @@ def draws_of_worlds(
     if odd := [n for n, draw in enumerate(worlds) if tuple(draw) != segments]:
         raise InputError(f"forecast_worlds: draw {odd[0]} has segments {', '.join(worlds[odd[0]])}, draw 0 others.")
     shares = np.asarray(weights, dtype=np.float64)
-    if shares.shape != (len(worlds), len(segments)) or not (shares >= 0).all() or not (shares.sum(axis=1) > 0).all():
+    if (
+        shares.shape != (len(worlds), len(segments))
+        or not ((shares >= 0) & (shares < np.inf)).all()
+        or not (shares.sum(axis=1) > 0).all()
+    ):
         raise InputError(
             f"forecast_worlds: weights have shape {shares.shape}; they must be {len(worlds)} draws x {len(segments)} "
             "segments of shares >= 0 with a positive sum."

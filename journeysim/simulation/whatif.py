@@ -174,8 +174,8 @@ def changed_worlds(
         where customers of a market influence each other), or as `simulate` and `Scenario.apply`
     """
     for name, days in (("conversion_days", conversion_days), ("retention_days", retention_days)):
-        if not days > 0:
-            raise InputError(f"{name} is {days}; it must be a positive number of days.")
+        if not (isinstance(days, float | int | np.number) and days > 0):
+            raise InputError(f"{name} is {days!r}; it must be a positive number of days.")
     if n_customers < 2:
         raise InputError(f"n_customers is {n_customers}; a standard error needs two at least.")
     twice = [name for name, times in Counter(scenario.name for scenario in scenarios).items() if times > 1]

@@ -12,6 +12,7 @@ from journeysim.bayes.influence import InfluenceModel
 from journeysim.bayes.influence_causes import chosen_draws
 from journeysim.bayes.priors import HALF_A_CONTACT, contacts_prior
 from journeysim.errors import InputError
+from journeysim.events import EventLog
 from journeysim.influence_history import influence_history
 from journeysim.moves import LOST
 from journeysim.parts import Basket, Channel, Persona, Stage
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from journeysim.bayes.influence_posterior import InfluencePosterior
-    from journeysim.events import EventLog
 
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
@@ -93,6 +93,8 @@ def fit_world(
     ------
     InputError : the log has no stages, touches or purchases, or the second fit did not converge either
     """
+    if not isinstance(log, EventLog):
+        raise InputError(f"fit_world takes an EventLog (read_log, read_events, simulate), got {type(log).__name__}.")
     stays = to_stays(log, by=by)
     ingredients = to_ingredients(log, stays, by=by)
     if hidden_personas is None:
@@ -132,8 +134,8 @@ def worlds_from(
     InputError : n is below 1 or above the number of draws
     """
     total = len(posterior.half_life)
-    if not 1 <= n <= total:
-        raise InputError(f"n is {n}; it must be from 1 to {total:,}, the draws of the posterior.")
+    if not (isinstance(n, int | np.integer) and 1 <= n <= total):
+        raise InputError(f"n is {n!r}; it must be from 1 to {total:,}, the draws of the posterior.")
     rng = np.random.default_rng(seed)
     history = posterior.history
     shares = rng.dirichlet(history.stages.starts.sum(axis=1) + 0.5, size=n)
