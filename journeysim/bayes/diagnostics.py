@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from journeysim.bayes.arviz_versions import import_arviz
 
 if TYPE_CHECKING:
@@ -86,4 +88,5 @@ class Diagnostics:
 def rhat_and_ess(draws: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
     """Rank-normalised split R-hat and bulk effective sample size, over chain and draw, of every variable."""
     az = import_arviz()
-    return az.rhat(draws), az.ess(draws, method="bulk")
+    with np.errstate(divide="ignore", invalid="ignore"):  # a chain that never moved has no variance: R-hat is infinite
+        return az.rhat(draws), az.ess(draws, method="bulk")
