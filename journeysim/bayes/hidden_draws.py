@@ -55,27 +55,27 @@ class HiddenDraws:
     @property
     def share(self) -> FloatArray:
         """(Ch * D, G, K)."""
-        return _flat(self.share_by_chain)
+        return flat(self.share_by_chain)
 
     @property
     def pace(self) -> FloatArray:
         """(Ch * D, K)."""
-        return _flat(self.pace_by_chain)
+        return flat(self.pace_by_chain)
 
     @property
     def patience(self) -> FloatArray:
         """(Ch * D, K)."""
-        return _flat(self.patience_by_chain)
+        return flat(self.patience_by_chain)
 
     @property
     def reach(self) -> FloatArray:
         """(Ch * D, K, C)."""
-        return _flat(self.reach_by_chain)
+        return flat(self.reach_by_chain)
 
     @property
     def rate(self) -> FloatArray:
         """(Ch * D, G, S, C)."""
-        return _flat(self.rate_by_chain)
+        return flat(self.rate_by_chain)
 
     def summary(self, segments: tuple[str, ...], channels: tuple[str, ...]) -> pl.DataFrame:
         """One row per persona (1 is the slowest) and parameter, by segment or channel where it has several.
@@ -129,5 +129,6 @@ class HiddenDraws:
         return cls(share, pace, patience, reach, rate)
 
 
-def _flat(by_chain: FloatArray) -> FloatArray:
+def flat(by_chain: FloatArray) -> FloatArray:
+    """(Ch * D, ...) draws of (Ch, D, ...), chains one after the other."""
     return by_chain.reshape(-1, *by_chain.shape[2:])

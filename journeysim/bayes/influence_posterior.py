@@ -12,7 +12,7 @@ import numpy as np
 from journeysim.bayes import netcdf
 from journeysim.bayes.arviz_groups import arviz_object, sample_stats
 from journeysim.bayes.diagnostics import Diagnostics, rhat_and_ess
-from journeysim.bayes.hidden_draws import HiddenDraws
+from journeysim.bayes.hidden_draws import HiddenDraws, flat
 from journeysim.bayes.intervals import shortest_from_zero
 from journeysim.bayes.notes import state, with_notes
 from journeysim.bayes.priors import contacts_prior
@@ -128,29 +128,29 @@ class InfluencePosterior:
     @property
     def hazards(self) -> FloatArray:
         """(Ch * D, G, M) base hazards per day, chains one after the other."""
-        return _flat(self.hazards_by_chain)
+        return flat(self.hazards_by_chain)
 
     @property
     def pull(self) -> FloatArray:
         """(Ch * D, C, P)."""
-        return _flat(self.pull_by_chain)
+        return flat(self.pull_by_chain)
 
     @property
     def half_life(self) -> FloatArray:
         """(Ch * D, C) days."""
-        return _flat(self.half_life_by_chain)
+        return flat(self.half_life_by_chain)
 
     @property
     def fatigue(self) -> FloatArray:
         """(Ch * D, C); ones where the model has no fatigue."""
-        return np.ones_like(self.half_life) if self.fatigue_by_chain is None else _flat(self.fatigue_by_chain)
+        return np.ones_like(self.half_life) if self.fatigue_by_chain is None else flat(self.fatigue_by_chain)
 
     @property
     def appeal(self) -> FloatArray:
         """(Ch * D, G, C); ones where the model has no appeal."""
         if self.appeal_by_chain is None:
             return np.ones((len(self.half_life), len(self.segments), len(self.channels)))
-        return _flat(self.appeal_by_chain)
+        return flat(self.appeal_by_chain)
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -329,7 +329,3 @@ class InfluencePosterior:
                 "place": list(self.pushed_stages),
             }
         )
-
-
-def _flat(by_chain: FloatArray) -> FloatArray:
-    return by_chain.reshape(-1, *by_chain.shape[2:])

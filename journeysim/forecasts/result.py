@@ -163,20 +163,20 @@ class Forecast:
         Fitted pulls are positive in every draw, so that no draw of dropping a channel says "no effect". It may be none
         where the shortest interval from 0 on begins there (`journeysim.bayes.intervals.shortest_from_zero`).
         """
-        difference = self.difference(scenario, measure, segment)
-        low, high = central(difference, LEVEL)
-        if self.source != "simulated" or low * high <= 0:
-            return False
-        return bool(shortest_from_zero(np.abs(difference), LEVEL)[0] == 0)
+        return self._interval(self.difference(scenario, measure, segment))[2]
 
     def interval(self, scenario: str, measure: str, segment: str | None = None) -> tuple[float, float]:
         """The central 90% interval of a difference; where it may be none the shortest one, with 0 as a bound."""
-        difference = self.difference(scenario, measure, segment)
-        if self.may_be_none(scenario, measure, segment):
-            most = float(shortest_from_zero(np.abs(difference), LEVEL)[1])
-            return (0.0, most) if difference.mean() > 0 else (-most, 0.0)
+        return self._interval(self.difference(scenario, measure, segment))[:2]
+
+    def _interval(self, difference: FloatArray) -> tuple[float, float, bool]:
+        """Low, high, and whether the difference may be none."""
         low, high = central(difference, LEVEL)
-        return float(low), float(high)
+        if self.source == "simulated" and low * high > 0:
+            nearest, most = shortest_from_zero(np.abs(difference), LEVEL)
+            if nearest == 0:
+                return (0.0, float(most), True) if difference.mean() > 0 else (-float(most), 0.0, True)
+        return float(low), float(high), False
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -223,7 +223,7 @@ class Forecast:
             for scenario, changed, unseen in zip(self.scenarios, self.changed, self.unseen, strict=True):
                 for measure in self.baseline.names:
                     difference = self.difference(scenario, measure, segment)
-                    low, high = self.interval(scenario, measure, segment)
+                    low, high, _ = self._interval(difference)
                     can_change = bool(np.abs(difference).max() > ROUNDING)
                     better = -difference if measure in LOWER_IS_BETTER else difference
                     row = {
